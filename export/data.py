@@ -1,0 +1,66 @@
+"""Labelled rows for fitting: our own corpus, and JSON-lines files of the caller's."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from alknet_firewall.errors import AlknetFirewallError
+from alknet_firewall.text import check_text
+from alknet_firewall.verdict import ORIGINS, Origin
+from export.corpus.compose import compose
+from export.corpus.parts import Parts
+
+CONTENT_KINDS = ("indirect", "benign-context", "benign-docs", "benign-multilingual-context")
+"""Kinds of rows without an ``origin`` that were retrieved rather than typed."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled text; `source` is what is left out together, `weight` how much it counts."""
+
+    text: str
+    label: int
+    origin: Origin
+    source: str
+    weight: float = 1.0
+
+
+def corpus_examples(n_rows: int, seed: int) -> list[Example]:
+    """Rows of our own corpus; the source is the family."""
+    return [Example(row.text, row.label, _origin(row.as_dict()), f"corpus:{row.family}") for row in compose(Parts(), n_rows, seed)]
+
+
+def file_examples(paths: Iterable[Path]) -> list[Example]:
+    """Rows of JSON-lines files, gzipped or not.
+
+    Each object has ``text`` and ``label``; ``origin`` and ``source`` are used when there. Rows that the firewall would refuse to judge are
+    an error: what it cannot scan it must not be fitted on.
+    """
+    return [example for path in paths for example in _file(path)]
+
+
+def _file(path: Path) -> Iterator[Example]:
+    """The rows of one file."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    with opener(path, "rt", encoding="utf-8") as stream:
+        for number, line in enumerate(stream, 1):
+            row = json.loads(line)
+            try:
+                text = check_text(row["text"])
+            except (KeyError, AlknetFirewallError) as err:
+                raise click.ClickException(f"{path}:{number}: not a usable row ({err}).") from err
+            yield Example(text, int(row["label"]), _origin(row), str(row.get("source", path.name)))
+
+
+def _origin(row: dict[str, Any]) -> Origin:
+    """The row's origin: as given, else by its kind."""
+    if row.get("origin") in ORIGINS:
+        return "content" if row["origin"] == "content" else "prompt"
+    return "content" if row.get("kind") in CONTENT_KINDS else "prompt"

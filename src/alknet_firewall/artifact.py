@@ -1,0 +1,300 @@
+"""The artifact (floor 0): a folder that carries everything a scan needs, checked before anything in it is used.
+
+The format, the same on disk, in the wheel and on the Hub, is written down in ``docs/adr/001-artifact-format.md``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError
+from alknet_firewall.schema import parse
+from alknet_firewall.verdict import ORIGINS
+
+SCHEMA_VERSION = 1
+"""Version of the artifact format that this code reads and writes."""
+
+MANIFEST_FILE = "manifest.json"
+CONFIG_FILE = "config.json"
+MODEL_FILE = "model.onnx"
+TOKENIZER_FILE = "tokenizer.json"
+DETECTOR_FILE = "detector.safetensors"
+PARITY_FILE = "parity.json"
+SELFTEST_FILE = "selftest.json"
+
+ARTIFACT_FILES = (
+    CONFIG_FILE,
+    MODEL_FILE,
+    TOKENIZER_FILE,
+    DETECTOR_FILE,
+    PARITY_FILE,
+    SELFTEST_FILE,
+    "README.md",
+    "LICENSE",
+    "NOTICE",
+)
+"""Every file of an artifact but its manifest; there are no others."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """Where the weights came from. `weights_sha256` is the hash of the ``model.safetensors`` that was exported."""
+
+    id: str
+    revision: str
+    source: str
+    license: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    adapter_sha256: str | None
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The graph. `layer` counts as Transformers does: ``hidden_states[layer]``, the output of block `layer`, 0 the embeddings."""
+
+    layer: int
+    final_norm: bool
+    hidden_size: int
+    key_value_heads: int
+    head_size: int
+    vocabulary_size: int
+    opset: int
+    precision: str
+    recipe: str
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Windows in tokens; `stride` is the step between starts, so ``size - stride`` tokens overlap."""
+
+    size: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What stands before every text of an origin; its keys and values are in ``detector.safetensors``.
+
+    `ids` are the first token, which takes a decoder's outsized activations, and the tokens of `text`.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A named threshold: flagged when ``score >= threshold``, at `fpr` false positives on `n_benign` texts of `data`."""
+
+    origin: str
+    fpr: float
+    threshold: float
+    tpr: float
+    n_benign: int
+    n_attack: int
+    data: str
+
+
+@dataclass(frozen=True)
+class ArtifactConfig:
+    """``config.json``, whole."""
+
+    schema_version: int
+    name: str
+    base_model: BaseModel
+    encoder: EncoderConfig
+    window: WindowConfig
+    pooling: str
+    segment: int
+    head: str
+    prefixes: dict[str, Prefix]
+    operating_points: tuple[OperatingPoint, ...]
+    default_fpr: float
+
+    def operating_point(self, origin: str, fpr: float | None = None) -> OperatingPoint | None:
+        """The operating point of one origin at one false-positive rate (default: `default_fpr`); None when there is none."""
+        wanted = self.default_fpr if fpr is None else fpr
+        return next((p for p in self.operating_points if p.origin == origin and p.fpr == wanted), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dict for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """What the manifest promises of one file."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """``manifest.json``: size and hash of every file, and the tools that made them."""
+
+    schema_version: int
+    files: dict[str, FileEntry]
+    tools: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A folder whose files are what its manifest says."""
+
+    folder: Path
+    config: ArtifactConfig
+    manifest: Manifest
+    sha256: str
+    """Hash of ``manifest.json``: it pins every byte of the artifact."""
+
+    @property
+    def id(self) -> str:
+        """``name@`` and the first twelve hex digits of the manifest's hash."""
+        return f"{self.config.name}@{self.sha256[:12]}"
+
+    def path(self, name: str) -> Path:
+        """Path of one of :data:`ARTIFACT_FILES`."""
+        return self.folder / name
+
+
+def load_artifact(folder: str | Path) -> Artifact:
+    """Open an artifact and verify every file of it.
+
+    Parameters
+    ----------
+    folder : str or Path
+        The artifact's folder.
+
+    Returns
+    -------
+    Artifact
+
+    Raises
+    ------
+    ArtifactNotFoundError
+        If the folder or one of its files is missing.
+    ArtifactCorruptError
+        If a file's size or sha256 is not what the manifest says, the schema is another, or a name would leave the folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ArtifactNotFoundError(f"No artifact at {folder}: there is no such folder. Check the path.")
+    raw = _read(folder / MANIFEST_FILE)
+    manifest = parse(Manifest, _decode(raw, folder / MANIFEST_FILE), str(folder / MANIFEST_FILE))
+    _check_schema(manifest.schema_version, folder / MANIFEST_FILE)
+    _check_names(manifest, folder)
+    for name, entry in manifest.files.items():
+        _check_file(folder / name, entry)
+    config_path = folder / CONFIG_FILE
+    document = _decode(_read(config_path), config_path)
+    _check_schema(document.get("schema_version") if isinstance(document, dict) else None, config_path)
+    config = parse(ArtifactConfig, document, str(config_path))
+    _check_config(config, config_path)
+    return Artifact(folder, config, manifest, hashlib.sha256(raw).hexdigest())
+
+
+def write_manifest(folder: Path, tools: dict[str, str]) -> Manifest:
+    """Hash the files of a folder and write its ``manifest.json``.
+
+    Parameters
+    ----------
+    folder : Path
+        Holds all of :data:`ARTIFACT_FILES`.
+    tools : dict of str to str
+        Name and version of what made them.
+
+    Returns
+    -------
+    Manifest
+    """
+    files = {name: FileEntry((folder / name).stat().st_size, file_sha256(folder / name)) for name in ARTIFACT_FILES}
+    manifest = Manifest(SCHEMA_VERSION, files, tools)
+    (folder / MANIFEST_FILE).write_text(json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return manifest
+
+
+def file_sha256(path: Path) -> str:
+    """Sha256 of a file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _read(path: Path) -> bytes:
+    """A file's bytes, or the error that says which file is missing."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as err:
+        raise ArtifactNotFoundError(f"{path} is missing: the folder is not a whole artifact. Fetch or build it again.") from err
+    except OSError as err:
+        raise ArtifactCorruptError(f"{path} cannot be read ({err.strerror}). Check its permissions.") from err
+
+
+def _decode(raw: bytes, path: Path) -> Any:
+    """JSON of a file, or the error that names it."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as err:
+        raise ArtifactCorruptError(f"{path} is not valid JSON. Fetch or build the artifact again.") from err
+
+
+def _check_schema(version: object, path: Path) -> None:
+    """Refuse an artifact of another format."""
+    if version != SCHEMA_VERSION:
+        found = version if isinstance(version, int) else type(version).__name__
+        raise ArtifactCorruptError(
+            f"{path} has schema_version {found}; this version of alknet-firewall reads {SCHEMA_VERSION}. "
+            "Install the version that the artifact was made for, or fetch a matching artifact."
+        )
+
+
+def _check_names(manifest: Manifest, folder: Path) -> None:
+    """The manifest lists the files of the format, by plain name, and nothing else."""
+    for name in manifest.files:
+        if name not in ARTIFACT_FILES:
+            raise ArtifactCorruptError(
+                f"{folder / MANIFEST_FILE} lists {name!r}, which is not a file of the artifact format "
+                "(a path that leaves the folder is never followed). Fetch or build the artifact again."
+            )
+    missing = [name for name in ARTIFACT_FILES if name not in manifest.files]
+    if missing:
+        raise ArtifactCorruptError(f"{folder / MANIFEST_FILE} does not list {', '.join(missing)}. Fetch or build the artifact again.")
+
+
+def _check_file(path: Path, entry: FileEntry) -> None:
+    """One file against its size and hash."""
+    try:
+        size = path.stat().st_size
+        digest = file_sha256(path) if size == entry.size else None
+    except FileNotFoundError as err:
+        raise ArtifactNotFoundError(f"{path} is missing: the folder is not a whole artifact. Fetch or build it again.") from err
+    except OSError as err:
+        raise ArtifactCorruptError(f"{path} cannot be read ({err.strerror}). Check its permissions.") from err
+    if digest != entry.sha256:
+        found = f"{size} bytes instead of {entry.size}" if digest is None else f"sha256 {digest} instead of {entry.sha256}"
+        raise ArtifactCorruptError(f"{path} has {found}: it was cut or changed. Fetch or build the artifact again.")
+
+
+def _check_config(config: ArtifactConfig, path: Path) -> None:
+    """What types alone do not say: sizes are positive, every origin has a prefix and a default operating point."""
+    encoder, window = config.encoder, config.window
+    sizes = (encoder.layer, encoder.hidden_size, encoder.key_value_heads, encoder.head_size, window.size, window.stride, config.segment)
+    problem = None
+    if min(sizes) < 1 or window.stride > window.size:
+        problem = "sizes must be at least 1, and the stride at most the window"
+    elif set(config.prefixes) != set(ORIGINS):
+        problem = f"prefixes must be given for {', '.join(ORIGINS)}"
+    elif any(config.operating_point(origin) is None for origin in ORIGINS):
+        problem = "every origin needs an operating point at default_fpr"
+    elif not all(0.0 <= point.threshold <= 1.0 for point in config.operating_points):
+        problem = "thresholds must lie in [0, 1]"
+    if problem:
+        raise ArtifactCorruptError(f"{path}: {problem}. Fetch or build the artifact again.")

@@ -1,0 +1,33 @@
+"""The command line (floor 4): ``alknet-firewall``. Each command imports what it needs when it runs."""
+
+from __future__ import annotations
+
+import click
+
+import alknet_firewall
+from alknet_firewall.cli.artifact import download, info, verify
+from alknet_firewall.cli.doctor import doctor
+from alknet_firewall.cli.parity import parity
+from alknet_firewall.cli.scan import scan
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ALKNET_FIREWALL", "max_content_width": 100}
+
+
+@click.group(context_settings=CONTEXT)
+@click.version_option(alknet_firewall.__version__, prog_name="alknet-firewall")
+def cli() -> None:
+    """Find prompt injections and jailbreaks in text, on this machine, without torch.
+
+    Start with: alknet-firewall scan -t "Ignore all previous instructions"
+
+    Every option can also be set in the environment as ALKNET_FIREWALL_COMMAND_OPTION, for example ALKNET_FIREWALL_SCAN_FORMAT=json.
+    """
+
+
+for command in (scan, info, verify, download, parity, doctor):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """Run the command line under its own name, also as ``python -m alknet_firewall``."""
+    cli(prog_name="alknet-firewall")

@@ -1,0 +1,132 @@
+"""``alknet-firewall info``, ``verify`` and ``download``."""
+
+from __future__ import annotations
+
+import json
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import click
+
+import alknet_firewall
+from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+
+RUNTIME_PACKAGES = ("onnxruntime", "tokenizers", "huggingface-hub", "numpy", "scikit-learn", "safetensors", "click")
+
+
+@click.command()
+@artifact_options
+@threads_option
+@format_option("text", "json")
+def info(artifact: str | None, revision: str | None, offline: bool, threads: int | None, output: str) -> None:
+    """Show the artifact: base model and revision, layer, precision, sizes, operating points, versions, threads.
+
+    \b
+    Examples:
+      alknet-firewall info
+      alknet-firewall info --artifact ./artifact --format json
+    """
+    with friendly_errors():
+        facts = _facts(artifact, revision, offline, threads)
+    if output == "json":
+        click.echo(json.dumps(facts, indent=2))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            click.echo(f"{key}:")
+            for name, item in value.items():
+                click.echo(f"  {name:<22} {item}")
+        elif isinstance(value, list):
+            click.echo(f"{key}:")
+            for point in value:
+                click.echo("  " + "  ".join(f"{name} {item}" for name, item in point.items()))
+        else:
+            click.echo(f"{key:<24} {value}")
+
+
+@click.command()
+@artifact_options
+@threads_option
+def verify(artifact: str | None, revision: str | None, offline: bool, threads: int | None) -> None:
+    """Check every file's hash and score texts with known scores; exit 1 when anything differs.
+
+    \b
+    Examples:
+      alknet-firewall verify
+      alknet-firewall verify --artifact ./artifact
+    """
+    from alknet_firewall.artifact import SELFTEST_FILE
+    from alknet_firewall.selftest import load_selftest, run_selftest
+
+    firewall = load_firewall(artifact, revision, offline, threads)
+    n_files = len(firewall.artifact.manifest.files)
+    click.echo(f"{firewall.artifact.id}: {n_files} files have the sha256 and size of the manifest")
+    with friendly_errors():
+        selftest = load_selftest(firewall.artifact.path(SELFTEST_FILE))
+        result = run_selftest(firewall, selftest)
+    click.echo(
+        f"self-test: {result.n_cases} texts, largest score difference {result.largest_difference:.2g}, {result.n_flips} verdicts differ"
+    )
+    if not result.passed:
+        raise click.ClickException(
+            f"The self-test allows a difference of {selftest.tolerance:g} and no other verdict. "
+            "This build of onnxruntime or this processor computes something else: run 'alknet-firewall doctor', or update onnxruntime."
+        )
+
+
+@click.command()
+@click.argument("repo_id", metavar="ORG/NAME")
+@click.option("--revision", metavar="SHA", required=True, help="Commit (or tag, or branch) to fetch.")
+def download(repo_id: str, revision: str) -> None:
+    """Fetch an artifact from the Hub ahead of time, verify it, and print its folder.
+
+    \b
+    Examples:
+      alknet-firewall download org/name --revision 0123456789abcdef0123456789abcdef01234567
+      HF_HUB_OFFLINE=1 alknet-firewall scan --artifact org/name --revision 0123... mail.txt
+    """
+    from alknet_firewall.artifact import load_artifact
+    from alknet_firewall.hub import resolve
+
+    with friendly_errors():
+        click.echo(str(load_artifact(resolve(repo_id, revision)).folder))
+
+
+def _facts(source: str | None, revision: str | None, offline: bool, threads: int | None) -> dict[str, Any]:
+    """What ``info`` shows."""
+    from alknet_firewall.artifact import load_artifact
+    from alknet_firewall.hub import resolve
+    from alknet_firewall.threads import resolve_threads
+
+    artifact = load_artifact(resolve(source, revision, offline=offline))
+    config = artifact.config.as_dict()
+    sizes = {name: entry.size for name, entry in artifact.manifest.files.items()}
+    return {
+        "artifact": artifact.id,
+        "folder": str(artifact.folder),
+        "manifest_sha256": artifact.sha256,
+        "size_bytes": sum(sizes.values()),
+        "base_model": config["base_model"],
+        "encoder": config["encoder"],
+        "window": config["window"],
+        "head": {"pooling": config["pooling"], "segment": config["segment"], "head": config["head"]},
+        "prefixes": {origin: prefix["text"] for origin, prefix in config["prefixes"].items()},
+        "default_fpr": config["default_fpr"],
+        "operating_points": list(config["operating_points"]),
+        "files": sizes,
+        "built_with": artifact.manifest.tools,
+        "versions": {"alknet-firewall": alknet_firewall.__version__, "python": platform.python_version(), **package_versions()},
+        "threads": resolve_threads(threads),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Installed version of each runtime package."""
+    versions = {}
+    for name in RUNTIME_PACKAGES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

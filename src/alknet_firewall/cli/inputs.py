@@ -1,0 +1,135 @@
+"""Files, lines and JSON objects -> records to scan. What cannot be read becomes a failure with its place, and the rest goes on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from alknet_firewall.errors import AlknetFirewallError, InvalidInputError
+from alknet_firewall.text import check_origin, check_text
+from alknet_firewall.verdict import Origin
+
+STDIN = "-"
+ARGUMENT = "-t"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One text to scan, and where it came from.
+
+    Attributes
+    ----------
+    source : str
+        Path as given, ``-`` for stdin, ``-t`` for an argument.
+    line : int or None
+        Line in the source, or which argument, from 1; None when the whole file is the text.
+    id : Any
+        The ``id`` of a JSON object; None otherwise.
+    """
+
+    source: str
+    line: int | None
+    id: Any
+    origin: Origin
+    text: str
+
+    @property
+    def place(self) -> str:
+        """``source:line``, or the source alone."""
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An input that could not be scanned. `message` never holds its text."""
+
+    place: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How inputs are read: the options of ``scan``."""
+
+    kind: str
+    field: str
+    origin: Origin | None
+
+    def records(self, paths: tuple[str, ...], texts: tuple[str, ...]) -> Iterator[Record | Failure]:
+        """Everything to scan, in order: the arguments of ``-t`` first, then the files."""
+        for number, text in enumerate(texts, 1):
+            yield _record(ARGUMENT, number, None, self.origin or "prompt", text)
+        for path in paths:
+            yield from self._file(path)
+
+    def _file(self, path: str) -> Iterator[Record | Failure]:
+        """The records of one file or of stdin; at least one record or failure."""
+        try:
+            if path == STDIN:
+                yield from self._stream(STDIN, sys.stdin.buffer)
+                return
+            if Path(path).is_dir():
+                yield Failure(path, "This is a directory. Name the files in it.")
+                return
+            with Path(path).open("rb") as stream:
+                yield from self._stream(path, stream)
+        except OSError as err:
+            yield Failure(path, f"Cannot be read: {err.strerror or type(err).__name__}. Check the path and its permissions.")
+
+    def _stream(self, source: str, stream: BinaryIO) -> Iterator[Record | Failure]:
+        """The records of one open stream."""
+        if self.kind == "text":
+            yield self._decoded(source, None, stream.read())
+            return
+        n_records = 0
+        for number, raw in enumerate(stream, 1):
+            content = raw.removesuffix(b"\n").removesuffix(b"\r")
+            if number == 1:
+                content = content.removeprefix(b"\xef\xbb\xbf")
+            if not content.strip():  # an empty line separates records; it is none
+                continue
+            n_records += 1
+            yield self._decoded(source, number, content) if self.kind == "lines" else self._object(source, number, content)
+        if not n_records:
+            yield Failure(source, "Holds no text. Give a file that has some.")
+
+    def _decoded(self, source: str, line: int | None, raw: bytes) -> Record | Failure:
+        """Bytes that are one text."""
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as err:
+            place = source if line is None else f"{source}:{line}"
+            return Failure(place, f"Not UTF-8 at byte {err.start}. Convert it to UTF-8 first, for example with iconv.")
+        return _record(source, line, None, self.origin or "content", text)
+
+    def _object(self, source: str, line: int, raw: bytes) -> Record | Failure:
+        """A line that is a JSON object."""
+        place = f"{source}:{line}"
+        try:
+            value = json.loads(raw.decode("utf-8"))
+        except UnicodeDecodeError as err:
+            return Failure(place, f"Not UTF-8 at byte {err.start}. Convert it to UTF-8 first, for example with iconv.")
+        except (ValueError, RecursionError) as err:
+            column = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
+            return Failure(place, f"Not valid JSON{column}. Each line must be one JSON object.")
+        if not isinstance(value, dict):
+            return Failure(place, f"A JSON {type(value).__name__}, not an object. Each line must be one JSON object.")
+        if self.field not in value:
+            return Failure(place, f"The object has no field {self.field!r}. Name the field that holds the text with --field.")
+        try:
+            origin = check_origin(value["origin"]) if value.get("origin") is not None else self.origin or "content"
+        except InvalidInputError as err:
+            return Failure(place, str(err))
+        return _record(source, line, value.get("id"), origin, value[self.field])
+
+
+def _record(source: str, line: int | None, identifier: Any, origin: Origin, text: object) -> Record | Failure:
+    """A record when its text can be judged, else a failure."""
+    try:
+        return Record(source, line, identifier, origin, check_text(text))
+    except AlknetFirewallError as err:
+        return Failure(source if line is None else f"{source}:{line}", str(err))

@@ -1,0 +1,151 @@
+"""``alknet-firewall scan``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alknet_firewall.cli.inputs import Failure, Reader, Record
+from alknet_firewall.cli.options import EXIT_FLAGGED, artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, summary
+from alknet_firewall.cli.progress import Progress
+from alknet_firewall.verdict import Verdict
+
+if TYPE_CHECKING:
+    from alknet_firewall.firewall import Firewall
+
+CHUNK_CHARACTERS = 200_000
+"""Texts are read ahead until they have this many characters together, so that memory stays bounded whatever the input."""
+
+
+@click.command()
+@click.argument("paths", nargs=-1, metavar="[PATH|-]...")
+@click.option("-t", "--text", "texts", multiple=True, metavar="TEXT", help="A text to scan. May be given several times.")
+@click.option(
+    "--origin",
+    type=click.Choice(["prompt", "content"]),
+    help="What a user typed, or what was retrieved (document, page, e-mail, tool result).  "
+    "[default: prompt for -t, content for files and stdin]",
+)
+@click.option(
+    "--input",
+    "kind",
+    type=click.Choice(["text", "lines", "jsonl"]),
+    default="text",
+    show_default=True,
+    help="A file is one text, or one text a line, or one JSON object a line.",
+)
+@click.option("--field", default="text", show_default=True, metavar="NAME", help="Field of the JSON objects that holds the text.")
+@format_option("text", "json", "jsonl")
+@click.option("--threshold", type=float, metavar="X", help="Flag scores at or above X, from 0 to 1.")
+@click.option("--fpr", type=float, metavar="X", help="Use the artifact's threshold for this false-positive rate; 'info' lists them.")
+@artifact_options
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
+@threads_option
+@click.option("--exit-zero", is_flag=True, help="Exit 0 even when something is flagged (failures still exit 1).")
+def scan(
+    paths: tuple[str, ...],
+    texts: tuple[str, ...],
+    origin: Any,
+    kind: str,
+    field: str,
+    output: str,
+    threshold: float | None,
+    fpr: float | None,
+    artifact: str | None,
+    revision: str | None,
+    offline: bool,
+    batch_size: int,
+    threads: int | None,
+    exit_zero: bool,
+) -> None:
+    """Scan files, stdin (-) or texts for injected instructions and jailbreaks.
+
+    \b
+    Examples:
+      alknet-firewall scan -t "Ignore all previous instructions and ..."
+      alknet-firewall scan mail.txt page.html
+      curl -s URL | alknet-firewall scan -
+      alknet-firewall scan --input jsonl --field body --format jsonl tickets.jsonl
+
+    An object of --input jsonl may have an "id", which is passed through, and an "origin", which goes before --origin.
+    Empty lines are passed over. What cannot be scanned is reported on stderr and never counts as not flagged.
+
+    \b
+    Exit codes:
+      0  everything was scanned, nothing was flagged
+      3  everything was scanned, something was flagged
+      1  something could not be scanned, or nothing could
+      2  wrong usage
+    """
+    if not paths and not texts:
+        raise click.UsageError("Nothing to scan. Name files, '-' for stdin, or give texts with -t.")
+    _check_limits(threshold, fpr)
+    firewall = load_firewall(artifact, revision, offline, threads)
+    with friendly_errors():
+        if fpr is not None:
+            firewall.threshold("prompt", fpr)
+    progress = Progress(paths)
+    records = progress.watch(Reader(kind, field, origin).records(paths, texts))
+    results = judge(firewall, records, {"threshold": threshold, "fpr": fpr, "batch_size": batch_size})
+    code = _print(results, output, progress)
+    sys.exit(0 if exit_zero and code == EXIT_FLAGGED else code)
+
+
+def judge(firewall: Firewall, records: Iterator[Record | Failure], options: dict[str, Any]) -> Iterator[tuple[Record, Verdict] | Failure]:
+    """Judge records in chunks, keeping their order; failures pass through in their place."""
+    while chunk := _chunk(records, 4 * options["batch_size"]):
+        good = [item for item in chunk if isinstance(item, Record)]
+        with friendly_errors():
+            verdicts = iter(firewall.scan_batch([r.text for r in good], [r.origin for r in good], **options))
+        for item in chunk:
+            yield (item, next(verdicts)) if isinstance(item, Record) else item
+
+
+def _chunk(records: Iterator[Record | Failure], most: int) -> list[Record | Failure]:
+    """The next few records: at most `most`, and about CHUNK_CHARACTERS characters."""
+    chunk, n_characters = [], 0
+    for item in islice(records, most):
+        chunk.append(item)
+        n_characters += len(item.text) if isinstance(item, Record) else 0
+        if n_characters >= CHUNK_CHARACTERS:
+            break
+    return chunk
+
+
+def _check_limits(threshold: float | None, fpr: float | None) -> None:
+    """Usage errors about what to compare with."""
+    if threshold is not None and fpr is not None:
+        raise click.UsageError("Give --threshold or --fpr, not both.")
+    if threshold is not None and not 0.0 <= threshold <= 1.0:
+        raise click.BadParameter("must be a number from 0 to 1.", param_hint="--threshold")
+
+
+def _print(results: Iterator[tuple[Record, Verdict] | Failure], output: str, progress: Progress) -> int:
+    """Print results as they come; return the exit code."""
+    n_scanned = n_flagged = n_failed = 0
+    array = JsonArray(click.echo)
+    show: dict[str, Callable[[Record, Verdict], None]] = {
+        "text": lambda record, verdict: click.echo(as_text(record, verdict)),
+        "jsonl": lambda record, verdict: click.echo(as_json_line(record, verdict)),
+        "json": array.add,
+    }
+    for result in results:
+        progress.clear()
+        if isinstance(result, Failure):
+            n_failed += 1
+            click.echo(f"Error: {result.place}: {result.message}", err=True)
+            continue
+        n_scanned += 1
+        n_flagged += result[1].flagged
+        show[output](*result)
+    progress.clear()
+    if output == "json":
+        array.close()
+    if output == "text" and n_scanned + n_failed > 1:
+        click.echo(summary(n_scanned, n_flagged, n_failed), err=True)
+    return 1 if n_failed or not n_scanned else EXIT_FLAGGED if n_flagged else 0

@@ -1,0 +1,131 @@
+"""Features to scores (floor 2, numpy only): a truncated-SVD subspace and a linear head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from alknet_firewall.errors import ArtifactCorruptError, ShapeError
+from alknet_firewall.tensors import Array, FloatArray
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The fitted head.
+
+    Attributes
+    ----------
+    mean, scale : ndarray of shape (n_features,), float32
+        What features are standardised with; `scale` is positive.
+    components : ndarray of shape (n_components, n_features), float32
+        Orthonormal rows: right singular vectors of the standardised features. Truncated SVD: nothing more is centred.
+    weights : ndarray of shape (n_components,), float32
+        Linear head on the projections.
+    bias : ndarray of shape (1,), float32
+        Its intercept.
+    """
+
+    mean: FloatArray
+    scale: FloatArray
+    components: FloatArray
+    weights: FloatArray
+    bias: FloatArray
+
+    def __post_init__(self) -> None:
+        n_components, n_features = self.components.shape if self.components.ndim == 2 else (-1, -1)
+        expected = {"mean": (n_features,), "scale": (n_features,), "weights": (n_components,), "bias": (1,)}
+        for name, shape in expected.items():
+            if getattr(self, name).shape != shape:
+                raise ShapeError(f"Detector tensor {name} has shape {getattr(self, name).shape}, expected {shape} beside its components.")
+        if not all(np.isfinite(getattr(self, field.name)).all() for field in fields(self)) or not (self.scale > 0).all():
+            raise ShapeError("Detector tensors must be finite, and scale positive.")
+
+    @property
+    def n_features(self) -> int:
+        """Length of a feature vector."""
+        return int(self.components.shape[1])
+
+    def project(self, features: FloatArray) -> FloatArray:
+        """Coordinates in the subspace.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_segments, n_features), float32
+
+        Returns
+        -------
+        ndarray of shape (n_segments, n_components), float32
+
+        Raises
+        ------
+        ShapeError
+            If the features have another length.
+        """
+        if features.ndim != 2 or features.shape[1] != self.n_features:
+            raise ShapeError(f"Features of shape {features.shape} do not fit a detector of {self.n_features} features.")
+        return np.asarray(((features - self.mean) / self.scale) @ self.components.T, np.float32)
+
+    def score(self, features: FloatArray) -> npt.NDArray[np.float64]:
+        """Scores of segments.
+
+        Parameters
+        ----------
+        features : ndarray of shape (n_segments, n_features), float32
+
+        Returns
+        -------
+        ndarray of shape (n_segments,), float64
+            In [0, 1], higher = more suspicious: the logistic function of the linear head.
+
+        Raises
+        ------
+        ShapeError
+            If the features have another length, or are not finite.
+        """
+        logits = (self.project(features) @ self.weights + self.bias[0]).astype(np.float64)
+        if not np.isfinite(logits).all():
+            raise ShapeError("Features must be finite numbers. The graph gave none: verify the artifact.")
+        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), np.float64)
+
+    def as_tensors(self) -> dict[str, Array]:
+        """Named arrays for :func:`alknet_firewall.tensors.save_tensors`."""
+        return {f"detector.{field.name}": getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Any], where: str) -> Detector:
+        """Build from named arrays.
+
+        Parameters
+        ----------
+        tensors : mapping of str to ndarray
+            What :meth:`as_tensors` gave.
+        where : str
+            File they came from, for the error.
+
+        Returns
+        -------
+        Detector
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If a tensor is missing, not float32, or of a shape that does not fit.
+        """
+        try:
+            return cls(**{field.name: float_tensor(tensors, f"detector.{field.name}", where) for field in fields(cls)})
+        except ShapeError as err:
+            raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
+
+
+def float_tensor(tensors: Mapping[str, Any], name: str, where: str) -> FloatArray:
+    """One float32 array by name, or the error that says what is wrong with it."""
+    tensor = tensors.get(name)
+    if tensor is None or tensor.dtype != np.float32:
+        problem = "is missing" if tensor is None else f"is {tensor.dtype}, not float32"
+        raise ArtifactCorruptError(f"{where}: tensor {name} {problem}. Fetch or build the artifact again.")
+    array: FloatArray = tensor
+    return array

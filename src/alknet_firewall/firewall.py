@@ -1,0 +1,389 @@
+"""The scan, from text to verdict (floor 3): wiring, no maths."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alknet_firewall.artifact import DETECTOR_FILE, MODEL_FILE, TOKENIZER_FILE, Artifact, load_artifact
+from alknet_firewall.detector import Detector, float_tensor
+from alknet_firewall.encoder import DEFAULT_PROVIDER, Encoder, Past
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError, ShapeError
+from alknet_firewall.hub import resolve
+from alknet_firewall.pooling import POOLING, segment_ends, segment_features
+from alknet_firewall.tensors import FloatArray, IntArray, load_tensors
+from alknet_firewall.text import MAX_CHARACTERS, check_origin, check_text, check_threshold
+from alknet_firewall.threads import resolve_threads
+from alknet_firewall.tokenizer import Tokenizer
+from alknet_firewall.verdict import ORIGINS, Origin, Span, Verdict
+from alknet_firewall.windows import batches, window_starts
+
+BATCH_SIZE = 8
+"""Windows that go through the graph together by default."""
+
+BATCH_TOLERANCE = 2e-3
+"""Most that a score may differ between batches, orders and paddings. Sums in another order round differently in the
+last bit, and now and then
+that moves an activation to the next of its 255 levels; the scales themselves never depend on the batch."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A short stretch of a text, as the model sees it.
+
+    Attributes
+    ----------
+    start, end : int
+        Half-open range of characters in the text.
+    features : ndarray of shape (n_features,), float32
+    """
+
+    start: int
+    end: int
+    features: FloatArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of one of the texts of a call.
+
+    Attributes
+    ----------
+    text : int
+        Which text.
+    ids : ndarray of shape (n_tokens,), int64
+    offsets : ndarray of shape (n_tokens, 2), int64
+        Character range of each token in the text.
+    """
+
+    text: int
+    ids: IntArray
+    offsets: IntArray
+
+
+class Firewall:
+    """Judges texts. Load it once and share it: scanning is safe from many threads and after a fork."""
+
+    def __init__(self, artifact: Artifact, *, threads: int | None = None, provider: str = DEFAULT_PROVIDER) -> None:
+        """Wire the parts of a verified artifact.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            From :func:`alknet_firewall.artifact.load_artifact`.
+        threads : int, optional
+            See :func:`alknet_firewall.threads.resolve_threads`.
+        provider : str
+            Execution provider of ONNX Runtime.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If the files do not fit together.
+        InvalidInputError
+            If the threads or the provider cannot be used.
+        """
+        self.artifact = artifact
+        self.threads = resolve_threads(threads)
+        tensors = load_tensors(artifact.path(DETECTOR_FILE))
+        where = str(artifact.path(DETECTOR_FILE))
+        self.detector = Detector.from_tensors(tensors, where)
+        self.pasts = {origin: _load_past(tensors, origin, where) for origin in ORIGINS}
+        _check_fit(artifact, self.detector, self.pasts)
+        self.tokenizer = Tokenizer.load(artifact.path(TOKENIZER_FILE))
+        self.encoder = Encoder(artifact.path(MODEL_FILE), self.threads, provider)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path | None = None,
+        *,
+        revision: str | None = None,
+        offline: bool = False,
+        threads: int | None = None,
+        provider: str = DEFAULT_PROVIDER,
+    ) -> Firewall:
+        """Load an artifact: the embedded one, a folder, or one from the Hub.
+
+        Parameters
+        ----------
+        source : str or Path, optional
+            None for the embedded artifact, a folder, or a Hub id ``org/name``.
+        revision : str, optional
+            Commit, tag or branch; a Hub id needs one.
+        offline : bool
+            Use the Hub's cache only.
+        threads : int, optional
+            Threads of the session: this, then ``ALKNET_FIREWALL_THREADS``, then the cores that affinity and cgroup quota give.
+        provider : str
+            Execution provider of ONNX Runtime.
+
+        Returns
+        -------
+        Firewall
+
+        Raises
+        ------
+        ArtifactError
+            If the artifact cannot be found, fetched or trusted.
+        InvalidInputError
+            If an option cannot be used.
+
+        Examples
+        --------
+        >>> firewall = Firewall.from_pretrained()
+        >>> firewall.scan("What is the capital of France?").flagged
+        False
+        """
+        return cls(load_artifact(resolve(source, revision, offline=offline)), threads=threads, provider=provider)
+
+    def threshold(self, origin: Origin, fpr: float | None = None) -> float:
+        """Threshold of an operating point of the artifact.
+
+        Parameters
+        ----------
+        origin : {"prompt", "content"}
+        fpr : float, optional
+            False-positive rate of the operating point; by default the artifact's own choice.
+
+        Returns
+        -------
+        float
+
+        Raises
+        ------
+        InvalidInputError
+            If the artifact has no such operating point; the message lists those it has.
+        """
+        config = self.artifact.config
+        point = config.operating_point(check_origin(origin), fpr)
+        if point is None:
+            rates = ", ".join(sorted({f"{p.fpr:g}" for p in config.operating_points}, key=float))
+            raise InvalidInputError(f"The artifact has no operating point at this false-positive rate. It has: {rates}.")
+        return point.threshold
+
+    def scan(self, text: str, origin: Origin = "prompt", *, threshold: float | None = None, fpr: float | None = None) -> Verdict:
+        """Judge one text of any length.
+
+        Parameters
+        ----------
+        text : str
+            Not empty; without NUL or lone surrogates; at most :data:`alknet_firewall.text.MAX_CHARACTERS` characters.
+        origin : {"prompt", "content"}
+            What a user typed, or what the application retrieved: a document, page, e-mail, tool result.
+        threshold : float, optional
+            In [0, 1]; instead of an operating point.
+        fpr : float, optional
+            Operating point of the artifact to use; see :meth:`threshold`.
+
+        Returns
+        -------
+        Verdict
+
+        Raises
+        ------
+        InvalidInputError
+            If the text or an option cannot be used. It is never a verdict.
+        """
+        return self.scan_batch([text], origin, threshold=threshold, fpr=fpr)[0]
+
+    def scan_batch(
+        self,
+        texts: Iterable[str],
+        origin: Origin | Sequence[Origin] = "prompt",
+        *,
+        threshold: float | None = None,
+        fpr: float | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> list[Verdict]:
+        """Judge many texts.
+
+        Parameters
+        ----------
+        texts : iterable of str
+        origin : {"prompt", "content"} or sequence of them
+            One for all, or one a text.
+        threshold, fpr : float, optional
+            As for :meth:`scan`.
+        batch_size : int
+            Most windows that go through the graph together, at least 1.
+
+        Returns
+        -------
+        list of Verdict
+            In the order of the texts. Neither the batch, the order nor padding changes a score, up to float rounding
+            (:data:`BATCH_TOLERANCE`).
+
+        Raises
+        ------
+        InvalidInputError
+            If a text or an option cannot be used; the message names the text's position.
+        """
+        texts = _check_texts(texts)
+        origins = _check_origins(origin, len(texts))
+        limits = [self._limit(o, threshold, fpr) for o in origins]
+        segments = self.segments(texts, origins, batch_size=batch_size)
+        n_windows = [0] * len(texts)
+        scored: list[list[Span]] = [[] for _ in texts]
+        for index, window in segments:
+            n_windows[index] += 1
+            scores = self.detector.score(np.stack([segment.features for segment in window]))
+            scored[index] += [Span(s.start, s.end, float(score)) for s, score in zip(window, scores, strict=True)]
+        return [self._verdict(spans, limit, o, n) for spans, limit, o, n in zip(scored, limits, origins, n_windows, strict=True)]
+
+    def segments(
+        self, texts: Sequence[str], origins: Sequence[Origin], *, batch_size: int = BATCH_SIZE
+    ) -> Iterator[tuple[int, list[Segment]]]:
+        """Features of every segment of every window of texts, as the head sees them.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        origins : sequence of {"prompt", "content"}
+            One a text.
+        batch_size : int
+            Most windows that go through the graph together.
+
+        Yields
+        ------
+        index : int
+            Which text.
+        segments : list of Segment
+            The segments of one of its windows, in order. Windows come in any order.
+        """
+        windows = [window for index, text in enumerate(texts) for window in self.windows(index, text)]
+        for origin in self.pasts:
+            chosen = [window for window in windows if origins[window.text] == origin]
+            for window, states in self.hidden_states(chosen, origin, batch_size=batch_size):
+                yield window.text, self._segments(window, states)
+
+    def windows(self, index: int, text: str) -> Iterator[Window]:
+        """The windows of one text, in order; every token is in at least one. `index` says which text it is."""
+        tokens = self.tokenizer.encode(text)
+        config = self.artifact.config.window
+        for start in window_starts(len(tokens.ids), config.size, config.stride):
+            chosen = slice(start, start + config.size)
+            yield Window(index, tokens.ids[chosen], tokens.offsets[chosen])
+
+    def hidden_states(
+        self, windows: Sequence[Window], origin: Origin, *, batch_size: int = BATCH_SIZE
+    ) -> Iterator[tuple[Window, FloatArray]]:
+        """Hidden states of windows, batched by length.
+
+        Parameters
+        ----------
+        windows : sequence of Window
+        origin : {"prompt", "content"}
+            Whose prefix stands before them.
+        batch_size : int
+            Most windows that go through the graph together.
+
+        Yields
+        ------
+        window : Window
+            In any order.
+        states : ndarray of shape (n_tokens, hidden_size), float32
+            Without padding.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InvalidInputError("batch_size must be a whole number of at least 1.")
+        for batch in batches([window.ids for window in windows], batch_size):
+            states = self.encoder.hidden_states(batch.ids, batch.mask, self.pasts[origin])
+            for row, index in zip(states, batch.indices, strict=True):
+                yield windows[index], row[: len(windows[index].ids)]
+
+    def _segments(self, window: Window, states: FloatArray) -> list[Segment]:
+        """The segments of one window, with their characters."""
+        size = self.artifact.config.segment
+        ends = segment_ends(len(states), size)
+        starts = [0, *ends[:-1]]
+        return [
+            Segment(int(window.offsets[a, 0]), int(window.offsets[b - 1, 1]), row)
+            for a, b, row in zip(starts, ends, segment_features(states, size), strict=True)
+        ]
+
+    def _limit(self, origin: Origin, threshold: float | None, fpr: float | None) -> float:
+        """The threshold to compare with."""
+        if threshold is not None and fpr is not None:
+            raise InvalidInputError("Give a threshold or a false-positive rate, not both.")
+        return self.threshold(origin, fpr) if threshold is None else check_threshold(threshold)
+
+    def _verdict(self, segments: list[Span], limit: float, origin: Origin, n_windows: int) -> Verdict:
+        """A text is as suspicious as its worst segment. The one comparison with a threshold is here."""
+        score = max(segment.score for segment in segments)
+        spans = merge_spans([segment for segment in segments if segment.score >= limit])
+        return Verdict(score >= limit, score, limit, origin, spans, n_windows, self.artifact.id)
+
+
+def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Join spans that touch or overlap; the joined one has the highest score.
+
+    Parameters
+    ----------
+    spans : iterable of Span
+        In any order.
+
+    Returns
+    -------
+    tuple of Span
+        Ordered, disjoint, not touching.
+    """
+    merged: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, s.end)):
+        if merged and span.start <= merged[-1].end:
+            last = merged.pop()
+            merged.append(Span(last.start, max(last.end, span.end), max(last.score, span.score)))
+        else:
+            merged.append(span)
+    return tuple(merged)
+
+
+def _check_texts(texts: Iterable[str]) -> list[str]:
+    """The texts as a list, every one of them usable."""
+    if isinstance(texts, (str, bytes)):
+        raise InvalidInputError("scan_batch takes several texts. For a single one use scan(text), or put it in a list.")
+    checked = list(texts)
+    for index, text in enumerate(checked):
+        try:
+            check_text(text, MAX_CHARACTERS)
+        except InvalidInputError as err:
+            raise InvalidInputError(f"Text {index} of {len(checked)}: {err}" if len(checked) > 1 else str(err)) from None
+    return checked
+
+
+def _check_origins(origin: Origin | Sequence[Origin], n_texts: int) -> list[Origin]:
+    """One origin a text."""
+    if isinstance(origin, str):
+        return [check_origin(origin)] * n_texts
+    origins = [check_origin(o) for o in origin]
+    if len(origins) != n_texts:
+        raise InvalidInputError(f"There are {n_texts} texts but {len(origins)} origins. Give one origin for all, or one a text.")
+    return origins
+
+
+def _load_past(tensors: Mapping[str, FloatArray], origin: Origin, where: str) -> Past:
+    """Keys and values of an origin's prefix."""
+    try:
+        return Past(*(float_tensor(tensors, f"prefix.{origin}.{part}", where) for part in ("keys", "values")))
+    except ShapeError as err:
+        raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
+
+
+def _check_fit(artifact: Artifact, detector: Detector, pasts: Mapping[Origin, Past]) -> None:
+    """The config, the head and the prefixes must speak of the same model."""
+    config = artifact.config
+    encoder = config.encoder
+    shape = (encoder.layer, encoder.key_value_heads, encoder.head_size)
+    found = {(past.keys.shape[0], past.keys.shape[1], past.keys.shape[3]) for past in pasts.values()}
+    problem = None
+    if config.pooling != POOLING:
+        problem = f"pooling {config.pooling!r} is not known to this version ({POOLING})"
+    elif detector.n_features != 2 * encoder.hidden_size:
+        problem = f"the head takes {detector.n_features} features, the pooling gives {2 * encoder.hidden_size}"
+    elif found != {shape}:
+        problem = f"the prefixes have (layers, heads, head size) {sorted(found)}, the config says {shape}"
+    if problem:
+        raise ArtifactCorruptError(f"{artifact.folder}: {problem}. Fetch or build the artifact again, or update alknet-firewall.")

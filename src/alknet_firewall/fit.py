@@ -1,0 +1,186 @@
+"""Labelled texts to a detector (floor 3). scikit-learn is imported only inside functions: scanning never needs it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from alknet_firewall.artifact import OperatingPoint
+from alknet_firewall.detector import Detector
+from alknet_firewall.errors import InvalidInputError, ShapeError
+from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.verdict import ORIGINS
+
+HEAD = "truncated SVD, multiple-instance logistic regression"
+"""Name of this head in an artifact's config."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a head is fitted.
+
+    Attributes
+    ----------
+    n_components : int
+        Rank of the truncated SVD.
+    regularization : float
+        Inverse strength of the L2 penalty (scikit-learn's ``C``).
+    rounds : int
+        Times that the attack segments of a text are chosen anew.
+    share : float
+        Share of an attack's segments, the worst ones, that count as attack from the second round on; always at least one.
+    seed : int
+        Of the randomized SVD and of the order of rows.
+    """
+
+    n_components: int = 256
+    regularization: float = 0.01
+    rounds: int = 4
+    share: float = 0.34
+    seed: int = 0
+
+
+def fit_detector(
+    features: FloatArray, texts: IntArray, labels: IntArray, weights: npt.NDArray[np.float64], options: FitOptions | None = None
+) -> Detector:
+    """Fit the subspace and the head on segments of labelled texts.
+
+    A text is an attack when some of its segments are, and which ones is not known: multiple-instance learning. The
+    first round takes all segments of an attack as attack, each later one only those the last head found worst (MI-SVM:
+    Andrews, Tsochantaridis, Hofmann 2002, NeurIPS 15, equation 6, with a share instead of one witness). Every segment
+    of a harmless text is harmless.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n_segments, n_features), float32
+    texts : ndarray of shape (n_segments,), int64
+        Which text a segment belongs to, from 0, increasing.
+    labels : ndarray of shape (n_texts,), int64
+        1 for an attack, 0 for a harmless text; both occur.
+    weights : ndarray of shape (n_texts,), float64
+        How much each text counts, positive.
+    options : FitOptions, optional
+
+    Returns
+    -------
+    Detector
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not fit together.
+    InvalidInputError
+        If only one class is given.
+    """
+    options = options or FitOptions()
+    if len(features) != len(texts) or len(labels) != len(weights) or (len(texts) and int(texts.max()) + 1 != len(labels)):
+        raise ShapeError(
+            f"{len(features)} segments, {len(texts)} owners, {len(labels)} labels and {len(weights)} weights do not fit together."
+        )
+    if len(set(labels.tolist())) != 2:
+        raise InvalidInputError("Fitting needs attacks and harmless texts. Give rows of both labels, 1 and 0.")
+    mean, scale = features.mean(axis=0, dtype=np.float64), np.maximum(features.std(axis=0, dtype=np.float64), 1e-6)
+    mean, scale = mean.astype(np.float32), scale.astype(np.float32)
+    components = _components((features - mean) / scale, options)
+    projected = ((features - mean) / scale) @ components.T
+    counts = np.bincount(texts, minlength=len(labels))
+    chosen = np.ones(len(texts), bool)
+    coefficients, intercept = np.zeros(len(components)), 0.0
+    for _ in range(options.rounds):
+        share = weights[texts] / np.bincount(texts[chosen], minlength=len(labels))[texts]
+        coefficients, intercept = _logistic(projected[chosen], labels[texts][chosen], share[chosen], options)
+        chosen = _witnesses(projected @ coefficients, texts, labels, counts, options.share)
+    return Detector(mean, scale, components, coefficients.astype(np.float32), np.array([intercept], np.float32))
+
+
+def text_scores(scores: FloatArray, texts: IntArray) -> FloatArray:
+    """A text is as suspicious as its worst segment.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_segments,)
+    texts : ndarray of shape (n_segments,), int64
+        Which text a segment belongs to, from 0; every text has one.
+
+    Returns
+    -------
+    ndarray of shape (n_texts,)
+    """
+    worst: FloatArray = np.full(int(texts.max()) + 1, -np.inf, scores.dtype)
+    np.maximum.at(worst, texts, scores)
+    return worst
+
+
+def operating_points(
+    scores: FloatArray, labels: IntArray, origins: Sequence[str], rates: Sequence[float], data: str
+) -> tuple[OperatingPoint, ...]:
+    """Thresholds at false-positive rates, an origin at a time.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_texts,)
+        Of texts that the head was not fitted on.
+    labels : ndarray of shape (n_texts,), int64
+    origins : sequence of str
+        One a text.
+    rates : sequence of float
+        Wanted false-positive rates.
+    data : str
+        What the texts are, for the artifact's config.
+
+    Returns
+    -------
+    tuple of OperatingPoint
+        The threshold is just above the highest score that may not be flagged, so at most the wanted share of harmless texts is.
+    """
+    owner = np.array(origins)
+    points = []
+    for origin in ORIGINS:
+        benign = np.sort(scores[(owner == origin) & (labels == 0)].astype(np.float64))[::-1]
+        attacks = scores[(owner == origin) & (labels == 1)]
+        for rate in rates:
+            allowed = int(np.floor(rate * len(benign)))
+            threshold = float(min(1.0, np.nextafter(benign[allowed], 2.0))) if allowed < len(benign) else 0.0
+            tpr = float((attacks >= threshold).mean()) if len(attacks) else 0.0
+            points.append(OperatingPoint(origin, rate, threshold, tpr, len(benign), len(attacks), data))
+    return tuple(points)
+
+
+def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:
+    """Right singular vectors, in C order: scikit-learn gives them in another, which a raw copy to disk would scramble."""
+    from sklearn.decomposition import TruncatedSVD
+
+    rank = min(options.n_components, standardised.shape[1] - 1)
+    svd = TruncatedSVD(rank, algorithm="randomized", n_iter=4, random_state=options.seed).fit(standardised)
+    return np.ascontiguousarray(svd.components_, dtype=np.float32)
+
+
+def _logistic(
+    projected: FloatArray, labels: IntArray, weights: npt.NDArray[np.float64], options: FitOptions
+) -> tuple[npt.NDArray[np.float64], float]:
+    """Logistic regression, both classes with the same total weight."""
+    from sklearn.linear_model import LogisticRegression
+
+    balanced = weights.copy()
+    for label in (0, 1):
+        balanced[labels == label] *= len(labels) / (2.0 * weights[labels == label].sum())
+    scale = projected.std(axis=0).astype(np.float64) + 1e-9  # directions of small variance are not punished for being small
+    model = LogisticRegression(C=options.regularization, max_iter=300, random_state=options.seed)
+    model.fit(projected / scale, labels, sample_weight=balanced)
+    return model.coef_[0] / scale, float(model.intercept_[0])
+
+
+def _witnesses(
+    logits: npt.NDArray[np.float64], texts: IntArray, labels: IntArray, counts: npt.NDArray[np.int64], share: float
+) -> npt.NDArray[np.bool_]:
+    """All segments of harmless texts, and the worst share of each attack's."""
+    order = np.lexsort((-logits, texts))
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    rank = np.empty(len(texts), np.int64)
+    rank[order] = np.arange(len(texts)) - starts[texts[order]]
+    keep = np.maximum(1, np.ceil(share * counts)).astype(np.int64)
+    chosen: npt.NDArray[np.bool_] = (labels[texts] == 0) | (rank < keep[texts])
+    return chosen

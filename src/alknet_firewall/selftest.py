@@ -1,0 +1,95 @@
+"""Texts with known scores, carried by every artifact (floor 3): a load that goes wrong in silence shows here."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError
+from alknet_firewall.schema import parse
+from alknet_firewall.text import check_origin
+
+if TYPE_CHECKING:
+    from alknet_firewall.firewall import Firewall
+
+
+@dataclass(frozen=True)
+class SelfTestCase:
+    """One text, what it is judged as, and what this artifact answers."""
+
+    text: str
+    origin: str
+    score: float
+    flagged: bool
+
+
+@dataclass(frozen=True)
+class SelfTest:
+    """``selftest.json``. Scores may differ by `tolerance` between processors; verdicts may not."""
+
+    tolerance: float
+    cases: tuple[SelfTestCase, ...]
+
+
+def load_selftest(path: Path) -> SelfTest:
+    """Read ``selftest.json``.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    SelfTest
+
+    Raises
+    ------
+    ArtifactNotFoundError
+        If there is no such file.
+    ArtifactCorruptError
+        If it is not what it should be.
+    """
+    try:
+        return parse(SelfTest, json.loads(path.read_text(encoding="utf-8")), str(path))
+    except FileNotFoundError as err:
+        raise ArtifactNotFoundError(f"{path} is missing. Fetch or build the artifact again.") from err
+    except ArtifactCorruptError:
+        raise
+    except ValueError as err:
+        raise ArtifactCorruptError(f"{path} is not valid JSON. Fetch or build the artifact again.") from err
+
+
+def save_selftest(path: Path, selftest: SelfTest) -> None:
+    """Write ``selftest.json``."""
+    path.write_text(json.dumps(asdict(selftest), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class SelfTestResult:
+    """How far this machine's scores are from the artifact's own."""
+
+    n_cases: int
+    largest_difference: float
+    n_flips: int
+    passed: bool
+
+
+def run_selftest(firewall: Firewall, selftest: SelfTest) -> SelfTestResult:
+    """Score the known texts.
+
+    Parameters
+    ----------
+    firewall : Firewall
+    selftest : SelfTest
+
+    Returns
+    -------
+    SelfTestResult
+        Passed when every score is within the tolerance and no verdict differs.
+    """
+    verdicts = [firewall.scan(case.text, check_origin(case.origin)) for case in selftest.cases]
+    largest = max(abs(verdict.score - case.score) for verdict, case in zip(verdicts, selftest.cases, strict=True))
+    n_flips = sum(verdict.flagged != case.flagged for verdict, case in zip(verdicts, selftest.cases, strict=True))
+    return SelfTestResult(len(verdicts), largest, n_flips, largest <= selftest.tolerance and n_flips == 0)

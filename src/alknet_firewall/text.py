@@ -1,0 +1,107 @@
+"""What counts as a text (floor 1, stdlib only).
+
+One place decides what may be judged. A text that two readers could read differently is refused rather than guessed at, because
+the firewall and the model behind it would then judge different texts.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.verdict import ORIGINS, Origin
+
+MAX_CHARACTERS = 5_000_000
+"""Default limit on the length of one text, about 1.2 million tokens. A longer text is an error, never cut."""
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def check_text(text: object, max_characters: int = MAX_CHARACTERS) -> str:
+    """Return the text when it can be judged.
+
+    Parameters
+    ----------
+    text : object
+        What the caller gave.
+    max_characters : int
+        Longest text to accept, in characters.
+
+    Returns
+    -------
+    str
+        The same string.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a str, is empty, is longer than the limit, or contains a NUL or a lone surrogate. The message names the place.
+    """
+    if not isinstance(text, str):
+        raise InvalidInputError(f"A text must be str, not {type(text).__name__}. Decode bytes first, for example with .decode('utf-8').")
+    if not text:
+        raise InvalidInputError("The text is empty, so there is nothing to judge. Leave it out, or scan the text that was meant.")
+    if len(text) > max_characters:
+        raise InvalidInputError(
+            f"The text has {len(text)} characters, more than the limit of {max_characters}. "
+            "Split it, or raise the limit with max_characters."
+        )
+    nul = text.find("\0")
+    if nul >= 0:
+        raise InvalidInputError(
+            f"The text has a NUL at character {nul}: it is binary, or in another encoding. Decode it properly, or remove the NULs."
+        )
+    surrogate = _SURROGATE.search(text)
+    if surrogate:
+        raise InvalidInputError(
+            f"The text has a lone surrogate at character {surrogate.start()}, which is not a character. "
+            "Decode it properly, or replace it: text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')."
+        )
+    return text
+
+
+def check_origin(origin: object) -> Origin:
+    """Return the origin when it is one.
+
+    Parameters
+    ----------
+    origin : object
+        What the caller gave.
+
+    Returns
+    -------
+    {"prompt", "content"}
+
+    Raises
+    ------
+    InvalidInputError
+        If it is anything else.
+    """
+    for known in ORIGINS:
+        if origin == known:
+            return known
+    raise InvalidInputError(f"The origin must be one of {', '.join(map(repr, ORIGINS))}: what a user typed, or what was retrieved.")
+
+
+def check_threshold(threshold: object) -> float:
+    """Return the threshold when it is a number in [0, 1].
+
+    Parameters
+    ----------
+    threshold : object
+        What the caller gave.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a number, is NaN, or lies outside [0, 1].
+    """
+    is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    if not is_number or math.isnan(threshold) or not 0.0 <= threshold <= 1.0:  # type: ignore[arg-type,operator]
+        raise InvalidInputError("The threshold must be a number from 0 to 1. Scores lie in that range; a text is flagged at or above it.")
+    return float(threshold)  # type: ignore[arg-type]

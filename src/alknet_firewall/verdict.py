@@ -1,0 +1,63 @@
+"""What a scan answers (floor 0)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+Origin = Literal["prompt", "content"]
+"""Where a text came from: typed by a user (``prompt``) or retrieved by the application (``content``)."""
+
+ORIGINS: tuple[Origin, ...] = get_args(Origin)
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the caller's text that carries the score.
+
+    Attributes
+    ----------
+    start, end : int
+        Half-open range of characters (code points) in the caller's own string; ``text[start:end]`` is the stretch.
+    score : float
+        Score of the stretch, in [0, 1], higher = more suspicious.
+    """
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judgement of one text.
+
+    Attributes
+    ----------
+    flagged : bool
+        ``score >= threshold``, decided on raw floats.
+    score : float
+        In [0, 1], higher = more suspicious. Not a probability.
+    threshold : float
+        What the score was compared with.
+    origin : {"prompt", "content"}
+        What the text was judged as.
+    spans : tuple of Span
+        The stretches at or above the threshold, in order, not overlapping. Not empty exactly when `flagged`.
+    windows : int
+        How many overlapping windows the text was read in, at least 1. Nothing is truncated.
+    artifact : str
+        Name and manifest hash of the artifact that judged, ``name@sha256``.
+    """
+
+    flagged: bool
+    score: float
+    threshold: float
+    origin: Origin
+    spans: tuple[Span, ...]
+    windows: int
+    artifact: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dict for JSON: full-precision floats, spans as a list of dicts."""
+        return {**asdict(self), "spans": [asdict(span) for span in self.spans]}
