@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -68,22 +69,81 @@ def corpus(rows: int, seed: int, out: Path) -> None:
     click.echo(f"{rows} rows in {out}")
 
 
+def _data_options(command: Any) -> Any:
+    """Add the options that say what to train or fit on."""
+    for option in (
+        click.option(
+            "--hold-out",
+            multiple=True,
+            metavar="SOURCE",
+            help="Source to leave out; thresholds are set, and training is watched, on these. May be given several times.",
+        ),
+        click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the corpus."),
+        click.option("--rows", type=click.IntRange(min=0), default=20_000, show_default=True, metavar="N", help="Rows of our own corpus."),
+        click.option(
+            "--data",
+            type=click.Path(path_type=Path, exists=True),
+            multiple=True,
+            metavar="FILE",
+            help="Labelled JSON lines, may be gzipped. May be given several times.",
+        ),
+        click.option("--layer", type=click.IntRange(min=1), default=7, show_default=True, metavar="L", help="Block to cut after."),
+        click.option("--weights", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What 'weights' wrote."),
+    ):
+        command = option(command)
+    return command
+
+
 @main.command()
-@click.option("--weights", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What 'weights' wrote.")
+@_data_options
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the adapter and the log.")
+@click.option("--minutes", type=float, default=60.0, show_default=True, metavar="M", help="Stop after this long.")
+@click.option("--samples", type=click.IntRange(min=1), default=40_000, show_default=True, metavar="N", help="Stop after so many texts.")
+def train(
+    folder: Path,
+    layer: int,
+    data: tuple[Path, ...],
+    rows: int,
+    seed: int,
+    hold_out: tuple[str, ...],
+    out: Path,
+    minutes: float,
+    samples: int,
+) -> None:
+    """Fine-tune the cut backbone with LoRA; write adapter.safetensors and a log of every figure.
+
+    \b
+    Example:
+      python -m export train --weights build/weights --out build/adapter --rows 90000 --data train.jsonl.gz
+    """
+    from export.build import prefixes
+    from export.data import all_examples, split_examples
+    from export.train import TrainOptions
+    from export.train import train as run
+
+    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    options = TrainOptions(layer=layer, minutes=minutes, samples=samples, seed=seed)
+    run(folder, out, fitted, held, {o: p.ids for o, p in prefixes(folder / "tokenizer.json").items()}, options)
+
+
+@main.command()
+@_data_options
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The artifact's folder; replaced when there.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path, exists=True),
-    multiple=True,
-    metavar="FILE",
-    help="Labelled JSON lines, may be gzipped. May be given several times.",
-)
-@click.option("--rows", type=click.IntRange(min=0), default=20_000, show_default=True, metavar="N", help="Rows of our own corpus to add.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the corpus.")
 @click.option("--name", default="small", show_default=True, help="Name of the artifact.")
-@click.option("--layer", type=click.IntRange(min=1), default=7, show_default=True, metavar="L", help="Block to cut after.")
+@click.option("--adapter", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="What 'train' wrote.")
 @click.option("--precision", type=click.Choice(["int8", "fp32"]), default="int8", show_default=True, help="Of the graph.")
-def build(folder: Path, out: Path, data: tuple[Path, ...], rows: int, seed: int, name: str, layer: int, precision: str) -> None:
+def build(
+    folder: Path,
+    layer: int,
+    data: tuple[Path, ...],
+    rows: int,
+    seed: int,
+    hold_out: tuple[str, ...],
+    out: Path,
+    name: str,
+    adapter: Path | None,
+    precision: str,
+) -> None:
     """Export, quantise, fit the head, compare with torch, and write an artifact; fail when it does not say what torch says.
 
     \b
@@ -91,12 +151,14 @@ def build(folder: Path, out: Path, data: tuple[Path, ...], rows: int, seed: int,
       python -m export build --weights build/weights --out build/small --data train.jsonl.gz
     """
     from alknet_firewall.cli.options import friendly_errors
-    from export.build import BuildOptions, build
-    from export.data import corpus_examples, file_examples
+    from export.build import BuildOptions
+    from export.build import build as run
+    from export.data import all_examples, split_examples
 
-    examples = [*file_examples(data), *(corpus_examples(rows, seed) if rows else [])]
+    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    options = BuildOptions(name=name, adapter=adapter, layer=layer, precision=precision)
     with friendly_errors():
-        artifact, report = build(folder, out, examples, BuildOptions(name=name, layer=layer, precision=precision))
+        artifact, report = run(folder, out, fitted, held, options)
     click.echo(json.dumps({"artifact": artifact.id, "folder": str(out), "parity": report.as_dict()}, indent=2))
 
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import click
 import numpy as np
@@ -30,6 +29,7 @@ from alknet_firewall.artifact import (
     OperatingPoint,
     Prefix,
     WindowConfig,
+    file_sha256,
     load_artifact,
     write_manifest,
 )
@@ -64,6 +64,7 @@ class BuildOptions:
     """What to build; every number is explained in export/README.md."""
 
     name: str = "small"
+    adapter: Path | None = None
     layer: int = 7
     precision: str = "int8"
     window: int = 256
@@ -73,7 +74,9 @@ class BuildOptions:
     rates: tuple[float, ...] = (0.001, 0.01, 0.05)
 
 
-def build(weights: Path, out: Path, examples: Sequence[Example], options: BuildOptions) -> tuple[Artifact, ParityReport]:
+def build(
+    weights: Path, out: Path, examples: Sequence[Example], held_out: Sequence[Example], options: BuildOptions
+) -> tuple[Artifact, ParityReport]:
     """Build an artifact, compare it with torch, and refuse when they differ too much.
 
     Parameters
@@ -83,7 +86,9 @@ def build(weights: Path, out: Path, examples: Sequence[Example], options: BuildO
     out : Path
         Folder to write; emptied first when it is an artifact already.
     examples : sequence of Example
-        Both labels and both origins.
+        What to fit the head on: both labels and both origins.
+    held_out : sequence of Example
+        Other sources, to set the thresholds on; when there are none, sources are left out in turn.
     options : BuildOptions
 
     Returns
@@ -99,19 +104,21 @@ def build(weights: Path, out: Path, examples: Sequence[Example], options: BuildO
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     _say(f"exporting {options.precision} graph, {options.layer} layers")
-    (out / MODEL_FILE).write_bytes(export_graph(weights, options.layer, options.precision).SerializeToString(deterministic=True))
+    (out / MODEL_FILE).write_bytes(
+        export_graph(weights, options.layer, options.precision, options.adapter).SerializeToString(deterministic=True)
+    )
     (out / TOKENIZER_FILE).write_text(plain_definition((weights / TOKENIZER_FILE).read_text(encoding="utf-8")), encoding="utf-8")
     for name in ("LICENSE", "NOTICE"):
         shutil.copyfile(Path(__file__).parents[1] / name, out / name)
     config = _config(record, weights, out, options)
-    pasts = _prefixes(weights, options, config)
+    pasts = _pasts(weights, options, config)
     tensors = {f"prefix.{o}.{part}": getattr(past, part) for o, past in pasts.items() for part in ("keys", "values")}
     draft = _write(out, config, tensors, _blank_detector(config), ())
     _say(f"fitting the head on {len(examples)} texts")
-    detector, points = fit_head(Firewall(draft), examples, options.rates)
+    detector, points = fit_head(Firewall(draft), examples, held_out, options.rates)
     artifact = _write(out, config, tensors, detector, points)
     _say("comparing with torch")
-    report = check_parity(Firewall(artifact), weights)
+    report = check_parity(Firewall(artifact), weights, options.adapter)
     (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
     (out / "README.md").write_text(model_card(artifact.config, report, examples), encoding="utf-8")
     if not report.passed:
@@ -124,8 +131,6 @@ def build(weights: Path, out: Path, examples: Sequence[Example], options: BuildO
 def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptions) -> ArtifactConfig:
     """The config, still without operating points of its own."""
     model = json.loads((weights / CONFIG_FILE).read_text(encoding="utf-8"))
-    tokenizer = Tokenizer.load(out / TOKENIZER_FILE)
-    prefixes = {o: Prefix(t, (FIRST_TOKEN, *map(int, tokenizer.encode(t).ids))) for o, t in PREFIX_TEXTS.items()}
     base = BaseModel(
         record.id,
         record.revision,
@@ -133,7 +138,7 @@ def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptio
         record.license,
         record.files["model.safetensors"],
         record.files[TOKENIZER_FILE],
-        None,
+        None if options.adapter is None else file_sha256(options.adapter),
     )
     encoder = EncoderConfig(
         layer=options.layer,
@@ -149,17 +154,31 @@ def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptio
     blank = tuple(OperatingPoint(o, options.default_fpr, 1.0, 0.0, 0, 0, "none yet") for o in ORIGINS)
     window = WindowConfig(options.window, options.stride)
     return ArtifactConfig(
-        SCHEMA_VERSION, options.name, base, encoder, window, POOLING, options.segment, HEAD, prefixes, blank, options.default_fpr
+        SCHEMA_VERSION,
+        options.name,
+        base,
+        encoder,
+        window,
+        POOLING,
+        options.segment,
+        HEAD,
+        prefixes(out / TOKENIZER_FILE),
+        blank,
+        options.default_fpr,
     )
 
 
-def _prefixes(weights: Path, options: BuildOptions, config: ArtifactConfig) -> dict[Origin, Past]:
-    """Keys and values of each origin's prefix, from the fp32 graph: they are computed once, so they need not be quantised."""
-    import tempfile
+def prefixes(tokenizer: Path) -> dict[Origin, Prefix]:
+    """What stands before the texts of each origin, by a ``tokenizer.json``."""
+    encode = Tokenizer.load(tokenizer).encode
+    return {origin: Prefix(text, (FIRST_TOKEN, *map(int, encode(text).ids))) for origin, text in PREFIX_TEXTS.items()}
 
+
+def _pasts(weights: Path, options: BuildOptions, config: ArtifactConfig) -> dict[Origin, Past]:
+    """Keys and values of each origin's prefix, from the fp32 graph: they are computed once, so they need not be quantised."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / MODEL_FILE
-        path.write_bytes(export_graph(weights, options.layer, "fp32").SerializeToString())
+        path.write_bytes(export_graph(weights, options.layer, "fp32", options.adapter).SerializeToString())
         encoder = Encoder(path, threads=1)
         shape = (options.layer, config.encoder.key_value_heads, 0, config.encoder.head_size)
         empty = Past(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
@@ -195,17 +214,6 @@ def _write(
 def _tools() -> dict[str, str]:
     """Versions of what makes an artifact."""
     return {"python": platform.python_version(), **{name: version(name) for name in TOOLS}}
-
-
-def describe(examples: Sequence[Example]) -> dict[str, Any]:
-    """Counts and a hash of the rows that a head is fitted on, for the model card."""
-    digest = hashlib.sha256("\n".join(f"{e.label}{e.origin}{e.text}" for e in examples).encode()).hexdigest()
-    return {
-        "rows": len(examples),
-        "attacks": sum(e.label for e in examples),
-        "sources": len({e.source for e in examples}),
-        "sha256": digest,
-    }
 
 
 def _say(message: str) -> None:

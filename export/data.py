@@ -46,6 +46,26 @@ def file_examples(paths: Iterable[Path]) -> list[Example]:
     return [example for path in paths for example in _file(path)]
 
 
+def all_examples(paths: Iterable[Path], n_rows: int, seed: int) -> list[Example]:
+    """The rows of files, then of our own corpus."""
+    return [*file_examples(paths), *(corpus_examples(n_rows, seed) if n_rows else [])]
+
+
+def split_examples(examples: Iterable[Example], hold_out: Iterable[str]) -> tuple[list[Example], list[Example]]:
+    """What to fit on, and what whole sources are left out.
+
+    Raises
+    ------
+    ClickException
+        If a source to leave out does not occur.
+    """
+    examples, names = list(examples), set(hold_out)
+    unknown = names - {e.source for e in examples}
+    if unknown:
+        raise click.ClickException(f"No rows come from {', '.join(sorted(unknown))}. Check the names given with --hold-out.")
+    return [e for e in examples if e.source not in names], [e for e in examples if e.source in names]
+
+
 def _file(path: Path) -> Iterator[Example]:
     """The rows of one file."""
     opener = gzip.open if path.suffix == ".gz" else open

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
 import onnx
 
+from alknet_firewall.adapter import apply_adapter
 from export.quantize import quantize
 from export.rotate import fold_and_rotate
 
@@ -16,7 +18,7 @@ IR_VERSION = 9
 """Read by ONNX Runtime 1.17 and later."""
 
 
-def load_backbone(weights: Path, layer: int) -> Any:
+def load_backbone(weights: Path, layer: int, adapter: Path | None = None) -> Any:
     """The first `layer` blocks of the language model, without final norm and head, in fp32.
 
     Parameters
@@ -25,6 +27,8 @@ def load_backbone(weights: Path, layer: int) -> Any:
         A weights folder.
     layer : int
         From 1 to the number of blocks; ``hidden_states[layer]`` comes out.
+    adapter : Path, optional
+        What fine-tuning changed; see :mod:`alknet_firewall.adapter`.
 
     Returns
     -------
@@ -40,10 +44,12 @@ def load_backbone(weights: Path, layer: int) -> Any:
     config.num_hidden_layers = layer
     model = AutoModel.from_pretrained(weights, config=config, dtype=torch.float32)
     model.norm = torch.nn.Identity()
+    if adapter is not None:
+        apply_adapter(model, adapter)
     return model.eval()
 
 
-def export_graph(weights: Path, layer: int, precision: str) -> onnx.ModelProto:
+def export_graph(weights: Path, layer: int, precision: str, adapter: Path | None = None) -> onnx.ModelProto:
     """Export the cut backbone.
 
     Parameters
@@ -54,13 +60,15 @@ def export_graph(weights: Path, layer: int, precision: str) -> onnx.ModelProto:
         Where to cut.
     precision : {"fp32", "int8"}
         int8 rotates the residual stream and rewrites the graph (:mod:`export.quantize`).
+    adapter : Path, optional
+        What fine-tuning changed.
 
     Returns
     -------
     ModelProto
         The same bytes for the same inputs.
     """
-    model = load_backbone(weights, layer)
+    model = load_backbone(weights, layer, adapter)
     if precision == "int8":
         _rotate(model)
     graph = simplify(_optimum_export(model))
@@ -112,7 +120,8 @@ def _optimum_export(model: Any) -> onnx.ModelProto:
     from optimum.exporters.onnx.model_configs import LlamaOnnxConfig
 
     config = LlamaOnnxConfig(model.config, task="feature-extraction", use_past=True, use_past_in_inputs=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory() as scratch, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer's guesses about shapes, and that there is a newer exporter
         path = Path(scratch) / "model.onnx"
         export(model, config, path, opset=OPSET)
         return onnx.load(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Sequence
@@ -34,7 +35,11 @@ class FeatureSet:
 
 
 def fit_head(
-    firewall: Firewall, examples: Sequence[Example], rates: Sequence[float], options: FitOptions | None = None
+    firewall: Firewall,
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+    rates: Sequence[float],
+    options: FitOptions | None = None,
 ) -> tuple[Detector, tuple[OperatingPoint, ...]]:
     """Fit the head on all examples, and set its thresholds on scores of sources that were left out.
 
@@ -43,6 +48,9 @@ def fit_head(
     firewall : Firewall
         Loaded with the graph that ships; its own head is not used.
     examples : sequence of Example
+        What to fit on.
+    held_out : sequence of Example
+        Other sources, to set the thresholds on. When there are none, the sources of `examples` are left out in turn.
     rates : sequence of float
         False-positive rates of the operating points.
     options : FitOptions, optional
@@ -53,23 +61,24 @@ def fit_head(
     """
     options = options or FitOptions()
     data = extract(firewall, examples)
-    labels = np.array([e.label for e in examples])
-    weights = source_weights(examples)
-    scores = out_of_fold_scores(data, labels, weights, folds(examples), options)
-    described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
-    points = operating_points(scores, labels, [e.origin for e in examples], rates, described)
-    for point in points:
-        click.echo(
-            f"  {point.origin} fpr {point.fpr:g}: threshold {point.threshold:.4f}, tpr {point.tpr:.3f} on left-out sources", err=True
-        )
-    return fit_detector(data.features, data.texts, labels, weights, options), points
+    labels, weights = np.array([e.label for e in examples]), source_weights(examples)
+    detector = fit_detector(data.features, data.texts, labels, weights, options)
+    if held_out:
+        watched, judged = extract(firewall, held_out), held_out
+        scores = text_scores(detector.score(watched.features), watched.texts)
+        described = f"{len(held_out)} texts of {len({e.source for e in held_out})} sources that neither backbone nor head saw"
+    else:
+        scores, judged = out_of_fold_scores(data, labels, weights, folds(examples), options), examples
+        described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
+    judged_labels, origins = np.array([e.label for e in judged]), [e.origin for e in judged]
+    return detector, operating_points(scores, judged_labels, origins, rates, described)
 
 
 def extract(firewall: Firewall, examples: Sequence[Example]) -> FeatureSet:
     """Features of every segment of every example, in the order of the examples."""
     features: list[FloatArray] = []
     owners: list[IntArray] = []
-    with click.progressbar(range(0, len(examples), CHUNK), label="features", file=click.get_text_stream("stderr")) as chunks:
+    with click.progressbar(range(0, len(examples), CHUNK), label="features", file=sys.stderr) as chunks:
         for start in chunks:
             part = examples[start : start + CHUNK]
             rows: list[list[FloatArray]] = [[] for _ in part]

@@ -18,6 +18,7 @@ from typing import Any
 import click
 import numpy as np
 
+from alknet_firewall.adapter import save_adapter
 from alknet_firewall.pooling import segment_ends
 from alknet_firewall.tokenizer import Tokenizer
 from alknet_firewall.verdict import Origin
@@ -25,7 +26,7 @@ from export.data import Example
 from export.graph import load_backbone
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-ADAPTER_FILE = "adapter_model.safetensors"
+ADAPTER_FILE = "adapter.safetensors"
 LOG_FILE = "train.jsonl"
 
 
@@ -116,7 +117,7 @@ def train(
                 log.write(json.dumps(figures) + "\n")
                 log.flush()
                 click.echo(json.dumps(figures), err=True)
-                model.save_pretrained(out)
+                write_adapter(model, out / ADAPTER_FILE)
                 evaluated, losses = time.monotonic(), []
             if progress >= 1:
                 break
@@ -179,6 +180,16 @@ def _with_adapter(model: Any, options: TrainOptions) -> Any:
     return get_peft_model(model, config)
 
 
+def write_adapter(model: Any, path: Path) -> None:
+    """Write the adapter of a peft model in our format; see :mod:`alknet_firewall.adapter`."""
+    layers = {n.removeprefix("base_model.model."): m for n, m in model.named_modules() if hasattr(m, "lora_A")}
+    pairs = {
+        name: tuple(getattr(layer, part)["default"].weight.detach().numpy() for part in ("lora_A", "lora_B"))
+        for name, layer in layers.items()
+    }
+    save_adapter(path, pairs, next(iter(layers.values())).scaling["default"])
+
+
 def _features(model: Any, batch: Sequence[Sample], options: TrainOptions) -> tuple[Any, Any]:
     """Segment features of a batch (as in alknet_firewall.pooling, differentiable) and the text that each belongs to."""
     import torch
@@ -214,7 +225,7 @@ def _step(model: Any, head: _Head, optimizer: Any, batch: Sequence[Sample], opti
     loss.backward()
     torch.nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], 1.0)
     optimizer.step()
-    return float(loss)
+    return float(loss.detach())
 
 
 def _batches(samples: Sequence[Sample], options: TrainOptions) -> Iterator[list[Sample]]:

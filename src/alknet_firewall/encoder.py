@@ -6,8 +6,10 @@ use, because the threads of a session do not survive a fork.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import threading
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +39,8 @@ class Past:
     def __post_init__(self) -> None:
         if self.keys.ndim != 4 or self.keys.shape != self.values.shape:
             raise ShapeError(f"Past keys {self.keys.shape} and values {self.values.shape} must be two equal arrays of four dimensions.")
+        if not (np.isfinite(self.keys).all() and np.isfinite(self.values).all()):
+            raise ShapeError("Past keys and values must be finite.")
 
     @property
     def n_tokens(self) -> int:
@@ -80,6 +84,7 @@ class Encoder:
         self.path, self.threads, self.provider = path, threads, provider
         self._process = os.getpid()
         self._session = _make_session(path, threads, provider)
+        _encoders.add(self)
 
     def hidden_states(self, ids: IntArray, mask: IntArray, past: Past) -> FloatArray:
         """Hidden states of the layer that the graph is cut at.
@@ -163,16 +168,34 @@ class Encoder:
 
 
 _fork_lock = threading.Lock()
+_encoders: weakref.WeakSet[Encoder] = weakref.WeakSet()
 
 
-def _new_fork_lock() -> None:
-    """A forked child starts with a free lock, whoever held it in the parent."""
+def _after_fork_in_child() -> None:
+    """A forked child starts with a free lock, whoever held it in the parent, and never destroys the sessions it inherited.
+
+    Destroying a session joins its threads. They do not exist in the child, which would wait for them without end.
+    """
     global _fork_lock  # noqa: PLW0603 - a lock cannot be un-held in a child, only replaced
     _fork_lock = threading.Lock()
+    for encoder in list(_encoders):
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(encoder._session))  # noqa: SLF001 - a reference that is never given back
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_fork_lock)
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+
+
+def _onnxruntime() -> Any:
+    """The library, its telemetry off unless the user's ``ORT_DISABLE_TELEMETRY`` says otherwise.
+
+    From 1.31 its import starts threads that write usage events to the user's cache and upload them: a scan is no one else's business, and
+    a forked child that inherits those threads cannot exit.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
 
 
 def check_provider(provider: str) -> None:
@@ -188,17 +211,14 @@ def check_provider(provider: str) -> None:
     InvalidInputError
         Naming the providers there are.
     """
-    import onnxruntime
-
-    available = onnxruntime.get_available_providers()
+    available = _onnxruntime().get_available_providers()
     if provider not in available:
         raise InvalidInputError(f"ONNX Runtime has no execution provider {provider!r} here. Use one of: {', '.join(available)}.")
 
 
 def _make_session(path: Path, threads: int, provider: str) -> Any:
     """An ONNX Runtime session with our policy: explicit threads, no spinning, no memory kept for past shapes."""
-    import onnxruntime
-
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -188,7 +188,7 @@ class Firewall:
         InvalidInputError
             If the text or an option cannot be used. It is never a verdict.
         """
-        return self.scan_batch([text], origin, threshold=threshold, fpr=fpr)[0]
+        return self.scan_batch([text], [origin], threshold=threshold, fpr=fpr)[0]
 
     def scan_batch(
         self,
@@ -345,6 +345,8 @@ def _check_texts(texts: Iterable[str]) -> list[str]:
     """The texts as a list, every one of them usable."""
     if isinstance(texts, (str, bytes)):
         raise InvalidInputError("scan_batch takes several texts. For a single one use scan(text), or put it in a list.")
+    if not isinstance(texts, Iterable):
+        raise InvalidInputError(f"scan_batch takes several texts, for example a list, not {type(texts).__name__}.")
     checked = list(texts)
     for index, text in enumerate(checked):
         try:
@@ -356,7 +358,7 @@ def _check_texts(texts: Iterable[str]) -> list[str]:
 
 def _check_origins(origin: Origin | Sequence[Origin], n_texts: int) -> list[Origin]:
     """One origin a text."""
-    if isinstance(origin, str):
+    if isinstance(origin, str) or not isinstance(origin, Iterable):
         return [check_origin(origin)] * n_texts
     origins = [check_origin(o) for o in origin]
     if len(origins) != n_texts:

@@ -20,7 +20,7 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def resolve(source: str | Path | None = None, revision: str | None = None, *, offline: bool = False) -> Path:
+def resolve(source: str | Path | None = None, revision: str | None = None, *, offline: bool = False, force: bool = False) -> Path:
     """Local folder of an artifact.
 
     Parameters
@@ -31,6 +31,8 @@ def resolve(source: str | Path | None = None, revision: str | None = None, *, of
         Commit, tag or branch of a Hub id; a Hub id needs one.
     offline : bool
         Use the cache only.
+    force : bool
+        Fetch again what is in the cache; for one whose files turn out to be damaged.
 
     Returns
     -------
@@ -46,16 +48,24 @@ def resolve(source: str | Path | None = None, revision: str | None = None, *, of
     InvalidInputError
         If a revision is given for a folder, or none for a Hub id.
     """
-    if source is None or Path(source).is_dir():
+    if source is None or _is_folder(source):
         if revision is not None:
             raise InvalidInputError("A revision goes with a Hub id (org/name), not with a folder. Leave the revision out.")
         return EMBEDDED_FOLDER if source is None else Path(source)
     if not _HUB_ID.fullmatch(str(source)):
         raise ArtifactNotFoundError(f"No artifact at {source}: there is no such folder, and it is no Hub id (org/name). Check the path.")
-    return fetch(str(source), revision, (MANIFEST_FILE, *ARTIFACT_FILES), offline=offline)
+    return fetch(str(source), revision, (MANIFEST_FILE, *ARTIFACT_FILES), offline=offline, force=force)
 
 
-def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: bool = False) -> Path:
+def _is_folder(path: str | Path) -> bool:
+    """Whether a path is a folder; one that the system cannot even look up is none."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
+def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: bool = False, force: bool = False) -> Path:
     """Folder in huggingface_hub's cache that holds the named files of one revision.
 
     A revision that is a commit hash and already in the cache costs no request.
@@ -70,6 +80,8 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
         Names, passed on as `allow_patterns`.
     offline : bool
         Use the cache only.
+    force : bool
+        Fetch again what is in the cache; for one whose files turn out to be damaged.
 
     Returns
     -------
@@ -88,7 +100,7 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
         raise InvalidInputError(f"{repo_id} needs a revision. Give the commit hash to use, or revision='main' to take what is newest.")
     import huggingface_hub
 
-    if _COMMIT.fullmatch(revision) or offline:
+    if offline or (_COMMIT.fullmatch(revision) and not force):
         cached = _cached(repo_id, revision, files)
         if cached is not None:
             return cached
@@ -98,7 +110,7 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
                 f"Fetch it ahead where there is a network: alknet-firewall download {repo_id} --revision {revision}"
             )
     try:
-        return Path(huggingface_hub.snapshot_download(repo_id, revision=revision, allow_patterns=list(files)))
+        return Path(huggingface_hub.snapshot_download(repo_id, revision=revision, allow_patterns=list(files), force_download=force))
     except Exception as err:  # its errors come from three families (own, requests or httpx, OSError) that differ between its versions
         raise _translate(err, repo_id, revision) from err
 

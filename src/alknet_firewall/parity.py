@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from alknet_firewall.adapter import apply_adapter
 from alknet_firewall.artifact import SELFTEST_FILE, TOKENIZER_FILE, file_sha256
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError, missing_dependency
 from alknet_firewall.firewall import Firewall
@@ -108,7 +109,7 @@ class _Side:
     scores: FloatArray
 
 
-def check_parity(firewall: Firewall, weights: Path, texts: Sequence[str] | None = None) -> ParityReport:
+def check_parity(firewall: Firewall, weights: Path, adapter: Path | None = None, texts: Sequence[str] | None = None) -> ParityReport:
     """Compare an artifact with torch.
 
     Parameters
@@ -117,6 +118,8 @@ def check_parity(firewall: Firewall, weights: Path, texts: Sequence[str] | None 
         The loaded artifact.
     weights : Path
         Folder with the ``model.safetensors``, ``config.json`` and ``tokenizer.json`` it was built from.
+    adapter : Path, optional
+        What fine-tuning changed; needed when the artifact was built with one.
     texts : sequence of str, optional
         By default :func:`parity_texts`.
 
@@ -133,7 +136,7 @@ def check_parity(firewall: Firewall, weights: Path, texts: Sequence[str] | None 
     InvalidInputError
         If the weights are not those the artifact was built from.
     """
-    model = load_reference(firewall, weights)
+    model = load_reference(firewall, weights, adapter)
     chosen = list(parity_texts(firewall) if texts is None else texts)
     sides = [
         (_torch_side(firewall, model, weights, chosen, origin), _artifact_side(firewall, chosen, origin), firewall.threshold(origin))
@@ -163,7 +166,7 @@ def parity_texts(firewall: Firewall) -> list[str]:
     return [*sentences, *(_cut_to(firewall, running, length) for length in lengths)]
 
 
-def load_reference(firewall: Firewall, weights: Path) -> Any:
+def load_reference(firewall: Firewall, weights: Path, adapter: Path | None = None) -> Any:
     """The original weights in torch, cut at the artifact's layer, checked to be those it was built from."""
     try:
         import torch
@@ -180,11 +183,18 @@ def load_reference(firewall: Firewall, weights: Path) -> Any:
             raise InvalidInputError(
                 f"{weights / name} is not the file that {firewall.artifact.id} was built from ({base.id}, {base.revision})."
             )
+    if (None if adapter is None else file_sha256(adapter)) != base.adapter_sha256:
+        raise InvalidInputError(
+            f"{firewall.artifact.id} was built {'without an' if base.adapter_sha256 is None else 'with another'} adapter. "
+            f"Pass --adapter with the file whose sha256 is {base.adapter_sha256}, or none when that is None."
+        )
     config = AutoConfig.from_pretrained(weights)
     config.num_hidden_layers = encoder.layer
     model = AutoModel.from_pretrained(weights, config=config, dtype=torch.float32)
     if not encoder.final_norm:
         model.norm = torch.nn.Identity()
+    if adapter is not None:
+        apply_adapter(model, adapter)
     return model.eval()
 
 
@@ -285,10 +295,10 @@ def _compare(firewall: Firewall, texts: Sequence[str], sides: Sequence[tuple[_Si
         "flips": int((flipped & ~near).sum()),
         "near_flips": int((flipped & near).sum()),
     }
-    return ParityReport(**figures, failures=_failures(precision, figures))
+    return ParityReport(**figures, failures=gate_failures(precision, figures))
 
 
-def _failures(precision: str, figures: dict[str, Any]) -> tuple[str, ...]:
+def gate_failures(precision: str, figures: dict[str, Any]) -> tuple[str, ...]:
     """The gates that do not hold. A figure that is not a number fails."""
     failures = []
     for name, (relation, limit) in GATES[precision].items():

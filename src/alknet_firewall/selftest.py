@@ -52,13 +52,16 @@ def load_selftest(path: Path) -> SelfTest:
         If it is not what it should be.
     """
     try:
-        return parse(SelfTest, json.loads(path.read_text(encoding="utf-8")), str(path))
+        selftest = parse(SelfTest, json.loads(path.read_text(encoding="utf-8")), str(path))
     except FileNotFoundError as err:
         raise ArtifactNotFoundError(f"{path} is missing. Fetch or build the artifact again.") from err
     except ArtifactCorruptError:
         raise
     except ValueError as err:
         raise ArtifactCorruptError(f"{path} is not valid JSON. Fetch or build the artifact again.") from err
+    if not selftest.cases or not all(0.0 <= case.score <= 1.0 for case in selftest.cases):
+        raise ArtifactCorruptError(f"{path} needs at least one case, and scores from 0 to 1. Fetch or build the artifact again.")
+    return selftest
 
 
 def save_selftest(path: Path, selftest: SelfTest) -> None:

@@ -39,6 +39,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
 
     ordered = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
     save_file(ordered, path)
+    path.chmod(0o644)  # safetensors makes it private; an artifact is copied, packed and read by others
     written = load_tensors(path)
     for name, array in ordered.items():
         if not np.array_equal(written[name], array, equal_nan=True):

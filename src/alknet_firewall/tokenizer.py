@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from alknet_firewall.errors import AlknetFirewallError, ArtifactCorruptError, InvalidInputError
+from alknet_firewall.errors import AlknetFirewallError, ArtifactCorruptError, ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.tensors import IntArray
 
 
@@ -35,13 +35,15 @@ class Tokenizer:
     Safe to share between threads.
     """
 
-    def __init__(self, definition: str) -> None:
+    def __init__(self, definition: str, where: str = "tokenizer.json") -> None:
         """Build from the content of a ``tokenizer.json``.
 
         Parameters
         ----------
         definition : str
             JSON, as the tokenizers library writes it.
+        where : str
+            File it came from, for the error.
 
         Raises
         ------
@@ -53,12 +55,17 @@ class Tokenizer:
         try:
             self._tokenizer: Any = tokenizers.Tokenizer.from_str(plain_definition(definition))
         except Exception as err:  # tokenizers raises bare Exception for everything
-            raise ArtifactCorruptError("tokenizer.json does not describe a tokenizer. Fetch or build the artifact again.") from err
+            raise ArtifactCorruptError(f"{where} does not describe a tokenizer. Fetch or build the artifact again.") from err
 
     @classmethod
     def load(cls, path: Path) -> Tokenizer:
         """Build from a ``tokenizer.json`` file."""
-        return cls(path.read_text(encoding="utf-8"))
+        try:
+            return cls(path.read_text(encoding="utf-8"), str(path))
+        except FileNotFoundError as err:
+            raise ArtifactNotFoundError(f"{path} does not exist. Fetch or build the artifact again.") from err
+        except (OSError, UnicodeDecodeError) as err:
+            raise ArtifactCorruptError(f"{path} is not readable as UTF-8. Fetch or build the artifact again.") from err
 
     @property
     def vocabulary_size(self) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+
 import click
 
 import alknet_firewall
@@ -10,7 +13,7 @@ from alknet_firewall.cli.doctor import doctor
 from alknet_firewall.cli.parity import parity
 from alknet_firewall.cli.scan import scan
 
-CONTEXT = {"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ALKNET_FIREWALL", "max_content_width": 100}
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(context_settings=CONTEXT)
@@ -20,14 +23,20 @@ def cli() -> None:
 
     Start with: alknet-firewall scan -t "Ignore all previous instructions"
 
-    Every option can also be set in the environment as ALKNET_FIREWALL_COMMAND_OPTION, for example ALKNET_FIREWALL_SCAN_FORMAT=json.
+    Every option but -t can also be set in the environment as ALKNET_FIREWALL_COMMAND_OPTION, for example
+    ALKNET_FIREWALL_SCAN_FORMAT=json.
     """
 
 
 for command in (scan, info, verify, download, parity, doctor):
     cli.add_command(command)
+    for option in command.params:
+        if isinstance(option, click.Option) and not option.multiple:  # a list would be split at its spaces, so -t has no variable
+            option.envvar = f"ALKNET_FIREWALL_{command.name}_{max(option.opts, key=len).lstrip('-')}".upper().replace("-", "_")
 
 
 def main() -> None:
     """Run the command line under its own name, also as ``python -m alknet_firewall``."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a scanned text may have characters that the locale's encoding lacks
     cli(prog_name="alknet-firewall")

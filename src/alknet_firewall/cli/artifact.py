@@ -11,6 +11,7 @@ import click
 
 import alknet_firewall
 from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.output import printable
 
 RUNTIME_PACKAGES = ("onnxruntime", "tokenizers", "huggingface-hub", "numpy", "scikit-learn", "safetensors", "click")
 
@@ -36,13 +37,13 @@ def info(artifact: str | None, revision: str | None, offline: bool, threads: int
         if isinstance(value, dict):
             click.echo(f"{key}:")
             for name, item in value.items():
-                click.echo(f"  {name:<22} {item}")
+                click.echo(f"  {name:<22} {printable(str(item))}")
         elif isinstance(value, list):
             click.echo(f"{key}:")
             for point in value:
-                click.echo("  " + "  ".join(f"{name} {item}" for name, item in point.items()))
+                click.echo("  " + "  ".join(f"{name} {printable(str(item))}" for name, item in point.items()))
         else:
-            click.echo(f"{key:<24} {value}")
+            click.echo(f"{key:<24} {printable(str(value))}")
 
 
 @click.command()
@@ -87,10 +88,15 @@ def download(repo_id: str, revision: str) -> None:
       HF_HUB_OFFLINE=1 alknet-firewall scan --artifact org/name --revision 0123... mail.txt
     """
     from alknet_firewall.artifact import load_artifact
+    from alknet_firewall.errors import ArtifactCorruptError
     from alknet_firewall.hub import resolve
 
     with friendly_errors():
-        click.echo(str(load_artifact(resolve(repo_id, revision)).folder))
+        try:
+            artifact = load_artifact(resolve(repo_id, revision))
+        except ArtifactCorruptError:  # perhaps only the copy in the cache
+            artifact = load_artifact(resolve(repo_id, revision, force=True))
+        click.echo(str(artifact.folder))
 
 
 def _facts(source: str | None, revision: str | None, offline: bool, threads: int | None) -> dict[str, Any]:

@@ -69,10 +69,10 @@ def _steps(artifact: str | None, revision: str | None, offline: bool) -> Iterato
     versions = package_versions()
     for package in RUNTIME_PACKAGES:
         yield _package(package, versions[package])
-    yield _cache()
-    yield _offline_mode()
+    yield _guarded("cache", _cache)
+    yield _guarded("offline mode", _offline_mode)
     yield _guarded("artifact", lambda: _artifact(artifact, revision, offline))
-    yield _torch()
+    yield _guarded("torch", _torch)
 
 
 def _guarded(name: str, look: Callable[[], Step]) -> Step:
@@ -81,8 +81,9 @@ def _guarded(name: str, look: Callable[[], Step]) -> Step:
         return look()
     except AlknetFirewallError as err:
         return Step(name, "fail", type(err).__name__, str(err))
-    except ImportError as err:
-        return Step(name, "fail", f"cannot be loaded: {err.name} is missing", "Reinstall: pip install --force-reinstall alknet-firewall")
+    except Exception as err:  # noqa: BLE001 - a broken install can raise anything; the doctor must go on to the next step
+        found = f"failed ({type(err).__name__})"
+        return Step(name, "fail", found, "Reinstall: pip install --force-reinstall alknet-firewall")
 
 
 def _python() -> Step:
@@ -118,6 +119,7 @@ def _threads() -> Step:
 
 def _package(name: str, version: str) -> Step:
     """One import, with its version and time."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as encoder.py does before it imports onnxruntime
     started = time.perf_counter()
     try:
         importlib.import_module(MODULES.get(name, name))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,9 @@ class Reader:
         """The records of one file or of stdin; at least one record or failure."""
         try:
             if path == STDIN:
+                if sys.stdin is None:
+                    yield Failure(STDIN, "Standard input is closed. Pipe something in, or name files.")
+                    return
                 yield from self._stream(STDIN, sys.stdin.buffer)
                 return
             if Path(path).is_dir():
@@ -83,13 +87,13 @@ class Reader:
     def _stream(self, source: str, stream: BinaryIO) -> Iterator[Record | Failure]:
         """The records of one open stream."""
         if self.kind == "text":
-            yield self._decoded(source, None, stream.read())
+            yield self._decoded(source, None, stream.read().removeprefix(codecs.BOM_UTF8))
             return
         n_records = 0
         for number, raw in enumerate(stream, 1):
             content = raw.removesuffix(b"\n").removesuffix(b"\r")
             if number == 1:
-                content = content.removeprefix(b"\xef\xbb\xbf")
+                content = content.removeprefix(codecs.BOM_UTF8)
             if not content.strip():  # an empty line separates records; it is none
                 continue
             n_records += 1
@@ -110,7 +114,7 @@ class Reader:
         """A line that is a JSON object."""
         place = f"{source}:{line}"
         try:
-            value = json.loads(raw.decode("utf-8"))
+            value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
         except UnicodeDecodeError as err:
             return Failure(place, f"Not UTF-8 at byte {err.start}. Convert it to UTF-8 first, for example with iconv.")
         except (ValueError, RecursionError) as err:
@@ -133,3 +137,8 @@ def _record(source: str, line: int | None, identifier: Any, origin: Origin, text
         return Record(source, line, identifier, origin, check_text(text))
     except AlknetFirewallError as err:
         return Failure(source if line is None else f"{source}:{line}", str(err))
+
+
+def _no_constant(name: str) -> None:
+    """NaN and Infinity are not JSON; passed through in an id, they would make the output no JSON either."""
+    raise ValueError(name)

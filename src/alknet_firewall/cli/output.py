@@ -34,7 +34,7 @@ def as_json_line(record: Record, verdict: Verdict) -> str:
 def as_text(record: Record, verdict: Verdict) -> str:
     """A few lines for a person: what, where, how sure."""
     label = click.style("FLAGGED", fg="red", bold=True) if verdict.flagged else click.style("ok     ", fg="green")
-    name = record.place if record.id is None else f"{record.place} (id {printable(str(record.id))})"
+    name = printable(record.place if record.id is None else f"{record.place} (id {record.id})")
     lines = [f"{label} {verdict.score:.3f} (threshold {verdict.threshold:.3f})  {name}  {verdict.origin}"]
     lines += [_span_line(record.text, span) for span in verdict.spans[:SHOWN_SPANS]]
     if len(verdict.spans) > SHOWN_SPANS:

@@ -18,10 +18,18 @@ from alknet_firewall.cli.options import artifact_options, format_option, friendl
     metavar="DIR",
     help="Folder with the model.safetensors, config.json and tokenizer.json that the artifact was built from.",
 )
+@click.option(
+    "--adapter",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="Adapter that the artifact was built with, when it was (info shows its sha256).",
+)
 @artifact_options
 @threads_option
 @format_option("text", "json")
-def parity(weights: Path, artifact: str | None, revision: str | None, offline: bool, threads: int | None, output: str) -> None:
+def parity(
+    weights: Path, adapter: Path | None, artifact: str | None, revision: str | None, offline: bool, threads: int | None, output: str
+) -> None:
     """Compare the artifact with torch over the whole path: ids, hidden states, features, scores, verdicts.
 
     Exits 1 when a difference is larger than the precision of the graph allows. Needs the extra 'torch':
@@ -36,7 +44,7 @@ def parity(weights: Path, artifact: str | None, revision: str | None, offline: b
 
     firewall = load_firewall(artifact, revision, offline, threads)
     with friendly_errors():
-        report = check_parity(firewall, weights)
+        report = check_parity(firewall, weights, adapter)
     if output == "json":
         click.echo(json.dumps({"artifact": firewall.artifact.id, **report.as_dict()}, indent=2))
     else:

@@ -26,7 +26,7 @@ class Progress:
     def __init__(self, paths: tuple[str, ...]) -> None:
         """Know how many bytes there are in all, when every path is a file."""
         self._enabled = sys.stderr.isatty()
-        self._total = sum(Path(path).stat().st_size for path in paths) if all(Path(path).is_file() for path in paths) else 0
+        self._total = _total_size(paths)
         self._started = self._drawn = time.monotonic()
         self._records = self._bytes = 0
         self._visible = False
@@ -61,3 +61,11 @@ class Progress:
         sys.stderr.write(f"\r\x1b[K{line}")
         sys.stderr.flush()
         self._visible = True
+
+
+def _total_size(paths: tuple[str, ...]) -> int:
+    """Bytes in all, or 0 when that cannot be known; a path that cannot be read is reported when its turn comes."""
+    try:
+        return sum(Path(path).stat().st_size for path in paths) if all(Path(path).is_file() for path in paths) else 0
+    except OSError:
+        return 0

@@ -11,7 +11,7 @@ import click
 
 from alknet_firewall.cli.inputs import Failure, Reader, Record
 from alknet_firewall.cli.options import EXIT_FLAGGED, artifact_options, format_option, friendly_errors, load_firewall, threads_option
-from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, summary
+from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, printable, summary
 from alknet_firewall.cli.progress import Progress
 from alknet_firewall.verdict import Verdict
 
@@ -97,8 +97,12 @@ def scan(
 
 
 def judge(firewall: Firewall, records: Iterator[Record | Failure], options: dict[str, Any]) -> Iterator[tuple[Record, Verdict] | Failure]:
-    """Judge records in chunks, keeping their order; failures pass through in their place."""
-    while chunk := _chunk(records, 4 * options["batch_size"]):
+    """Judge records in chunks, keeping their order; failures pass through in their place.
+
+    Reading ahead lets windows of similar length share a batch; a batch of one gains nothing, so its records are judged as they come.
+    """
+    batch_size = options["batch_size"]
+    while chunk := _chunk(records, 4 * batch_size if batch_size > 1 else 1):
         good = [item for item in chunk if isinstance(item, Record)]
         with friendly_errors():
             verdicts = iter(firewall.scan_batch([r.text for r in good], [r.origin for r in good], **options))
@@ -138,7 +142,7 @@ def _print(results: Iterator[tuple[Record, Verdict] | Failure], output: str, pro
         progress.clear()
         if isinstance(result, Failure):
             n_failed += 1
-            click.echo(f"Error: {result.place}: {result.message}", err=True)
+            click.echo(f"Error: {printable(result.place)}: {result.message}", err=True)
             continue
         n_scanned += 1
         n_flagged += result[1].flagged

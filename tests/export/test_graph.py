@@ -1,0 +1,123 @@
+"""The exported graph: same bytes, same function, in fp32 and after rotation and quantisation."""
+
+import hashlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.offline_world
+
+LAYER = 2
+SENTENCES = ("The ferry leaves at nine and again at noon.", "def f(x):\n    return x + 1", "火曜日までに返信してください。🙂")
+
+
+@pytest.fixture(scope="module")
+def graphs(weights, tmp_path_factory):
+    from export.graph import export_graph
+
+    folder = tmp_path_factory.mktemp("graphs")
+    for precision in ("fp32", "int8"):
+        (folder / f"{precision}.onnx").write_bytes(export_graph(weights, LAYER, precision).SerializeToString(deterministic=True))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def token_ids(weights):
+    from alknet_firewall.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(weights / "tokenizer.json")
+    return [tokenizer.encode(sentence).ids for sentence in SENTENCES]
+
+
+def reference_states(model, ids):
+    import torch
+
+    with torch.no_grad():
+        return model(input_ids=torch.from_numpy(ids)[None], use_cache=False).last_hidden_state[0].numpy()
+
+
+def onnx_states(path, ids):
+    from alknet_firewall.encoder import Encoder, Past
+
+    empty = np.zeros((LAYER, 3, 0, 64), np.float32)
+    return Encoder(path, threads=1).hidden_states(ids[None], np.ones_like(ids)[None], Past(empty, empty))[0]
+
+
+def test_another_process_builds_the_same_bytes(weights, graphs):
+    script = (
+        "import sys, hashlib; from pathlib import Path; from export.graph import export_graph;"
+        f"print(hashlib.sha256(export_graph(Path(sys.argv[1]), {LAYER}, 'int8').SerializeToString(deterministic=True)).hexdigest())"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, str(weights)]
+    other = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
+    assert other == hashlib.sha256((graphs / "int8.onnx").read_bytes()).hexdigest()
+
+
+def test_fp32_graph_is_hidden_states_of_the_layer_without_norm(weights, graphs, token_ids):
+    import torch
+    from transformers import AutoModel
+
+    whole = AutoModel.from_pretrained(weights, dtype=torch.float32).eval()
+    for ids in token_ids:
+        with torch.no_grad():
+            states = whole(input_ids=torch.from_numpy(ids)[None], output_hidden_states=True).hidden_states[LAYER][0].numpy()
+        difference = np.abs(onnx_states(graphs / "fp32.onnx", ids) - states).max()
+        assert difference <= 1e-4 * np.abs(states).max()
+
+
+def test_int8_graph_keeps_the_direction_of_every_state(weights, graphs, token_ids):
+    from export.graph import load_backbone
+
+    model = load_backbone(weights, LAYER)
+    for ids in token_ids:
+        expected, found = reference_states(model, ids), onnx_states(graphs / "int8.onnx", ids)
+        cosine = (expected * found).sum(1) / np.linalg.norm(expected, axis=1) / np.linalg.norm(found, axis=1)
+        assert cosine.min() > 0.98
+
+
+def test_int8_graph_runs_every_weight_matrix_on_integers(graphs):
+    import onnx
+
+    model = onnx.load(graphs / "int8.onnx")
+    floats = {t.name: t.dims for t in model.graph.initializer if t.data_type == onnx.TensorProto.FLOAT and len(t.dims) == 2}
+    large = {name: dims for name, dims in floats.items() if min(dims) > 1}
+    assert [list(dims) for dims in large.values()] == [[576, 576]]  # the matrix that turns the output back
+    integers = [t for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8 and not t.name.startswith("embedding")]
+    assert len(integers) == LAYER * (6 + 3)
+    assert max(int(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max()) for t in integers) <= 63
+
+
+def test_a_row_of_a_batch_does_not_change_its_neighbours(graphs, token_ids):
+    from alknet_firewall.encoder import Encoder, Past
+
+    empty = np.zeros((LAYER, 3, 0, 64), np.float32)
+    encoder = Encoder(graphs / "int8.onnx", threads=1)
+    short, long = token_ids[0], np.concatenate([token_ids[1]] * 6)
+    ids, mask = np.zeros((2, len(long)), np.int64), np.zeros((2, len(long)), np.int64)
+    ids[0, : len(short)], ids[1], mask[0, : len(short)], mask[1] = short, long, 1, 1
+    together = encoder.hidden_states(ids, mask, Past(empty, empty))[0, : len(short)]
+    alone = encoder.hidden_states(short[None], np.ones_like(short)[None], Past(empty, empty))[0]
+    assert np.abs(together - alone).max() <= 1e-2 * np.abs(alone).std()
+
+
+def test_rotation_is_orthogonal_and_changes_nothing(weights, token_ids):
+    from export.graph import load_backbone
+    from export.rotate import fold_and_rotate, orthogonal_matrix
+
+    matrix = orthogonal_matrix(576)
+    assert np.abs(matrix.T @ matrix - np.eye(576)).max() < 1e-12
+    assert np.abs(matrix).max() < 0.1
+    model, rotated = load_backbone(weights, LAYER), load_backbone(weights, LAYER)
+    fold_and_rotate(rotated)
+    for ids in token_ids:
+        expected = reference_states(model, ids)
+        assert np.abs(reference_states(rotated, ids) @ matrix.T - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_a_layer_that_the_model_does_not_have_is_refused(weights):
+    from export.graph import load_backbone
+
+    with pytest.raises(ValueError, match="from 1 to 30"):
+        load_backbone(weights, 31)

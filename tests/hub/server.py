@@ -1,0 +1,244 @@
+"""A small server that speaks enough of the Hugging Face Hub for huggingface_hub's own client to download a repository.
+
+It serves any folder as a model repository with a commit, tags and branches. Large files are redirected to a content store as the Hub
+does, requests are recorded, and faults can be set. Use it in a subprocess whose ``HF_ENDPOINT`` is :attr:`HubServer.url`, because
+huggingface_hub reads the variable when it is imported; :meth:`HubServer.environment` gives the whole environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+LARGE_FILE = 1 << 20
+"""Files of this size are stored as LFS: their ETag is a sha256 and they are delivered by a redirect."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One file of a repository, hashed when the repository was added."""
+
+    path: Path
+    size: int
+    sha1: str
+    sha256: str
+
+    @property
+    def etag(self) -> str:
+        return self.sha256 if self.size >= LARGE_FILE else self.sha1
+
+
+@dataclass
+class Repository:
+    """One commit of one repository, and the names it goes by."""
+
+    files: dict[str, Entry]
+    commit: str
+    refs: dict[str, str]
+    token: str | None = None
+
+
+@dataclass
+class Fault:
+    """What goes wrong when `match` is in ``METHOD /path``.
+
+    The answer is `status` with the header ``X-Error-Code: code``; with `cut` the connection is closed after that many bytes of the body.
+    """
+
+    match: str
+    status: int = 500
+    code: str = ""
+    cut: int | None = None
+
+
+@dataclass
+class HubServer:
+    """The server; a context manager. Change `faults` and look at `requests` at any time."""
+
+    faults: list[Fault] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    repositories: dict[str, Repository] = field(default_factory=dict)
+
+    def __enter__(self) -> HubServer:
+        self._servers = [_Server(self), _Server(self)]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for server in self._servers:
+            server.stop()
+
+    @property
+    def url(self) -> str:
+        """What ``HF_ENDPOINT`` must be."""
+        return self._servers[0].url
+
+    @property
+    def store_url(self) -> str:
+        """Where large files are: another origin, as on the Hub."""
+        return self._servers[1].url
+
+    def environment(self, home: Path, **more: str) -> dict[str, str]:
+        """The environment for a subprocess: this endpoint, a cache under `home`, and none of the caller's own Hub or proxy settings."""
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "HUGGING")) and not k.lower().endswith("_proxy")}
+        hub = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        return {**own, **hub, **more}
+
+    def add(self, repo_id: str, folder: Path, refs: tuple[str, ...] = ("main",), token: str | None = None) -> str:
+        """Serve a folder, with its subfolders, as `repo_id`; all `refs` point to its commit, which is returned.
+
+        The commit is a hash of names and contents. With `token`, only requests that carry it are answered.
+        """
+        paths = {str(p.relative_to(folder).as_posix()): p for p in sorted(folder.rglob("*")) if p.is_file()}
+        files = {name: _entry(path) for name, path in paths.items()}
+        commit = hashlib.sha1(json.dumps({name: entry.sha1 for name, entry in files.items()}).encode()).hexdigest()
+        self.repositories[repo_id] = Repository(files, commit, dict.fromkeys(refs, commit), token)
+        return commit
+
+
+def _entry(path: Path) -> Entry:
+    content = path.read_bytes()
+    sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+    return Entry(path, len(content), sha1, hashlib.sha256(content).hexdigest())
+
+
+class _Server(ThreadingHTTPServer):
+    """One listener on a random port, in a thread of its own."""
+
+    daemon_threads = True
+
+    def __init__(self, hub: HubServer) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.hub = hub
+        self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self._thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def stop(self) -> None:
+        self.shutdown()
+        self._thread.join()
+        self.server_close()
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away is no error of the server."""
+
+
+class _Answer(Exception):  # noqa: N818 - it ends the handling of a request, whatever the status
+    def __init__(self, status: int, code: str = "", body: object = None) -> None:
+        super().__init__(status)
+        self.status, self.code, self.body = status, code, body
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def do_HEAD(self) -> None:
+        self._handle()
+
+    def do_GET(self) -> None:
+        self._handle()
+
+    def _handle(self) -> None:
+        hub, path = self.server.hub, urlsplit(self.path).path
+        request = f"{self.command} {unquote(path)}"
+        hub.requests.append(request)
+        fault = next((fault for fault in hub.faults if fault.match in request), None)
+        try:
+            if fault is not None and fault.cut is None:
+                raise _Answer(fault.status, fault.code)
+            parts = [unquote(part) for part in path.strip("/").split("/")]
+            if parts[:2] == ["api", "models"]:
+                self._api("/".join(parts[2:4]), parts[4:])
+            elif parts[0] == "store":
+                self._file(self._stored(parts[1]), None, fault)
+            else:
+                self._resolve("/".join(parts[:2]), parts[2:], fault)
+        except _Answer as answer:
+            content = b"" if answer.body is None else json.dumps(answer.body).encode()
+            headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
+            self._head(answer.status, headers | ({"X-Error-Code": answer.code} if answer.code else {}))
+            if self.command == "GET":
+                self.wfile.write(content)
+
+    def _repository(self, repo_id: str) -> Repository:
+        """The repository, or the Hub's answer to who may not know of it."""
+        repository = self.server.hub.repositories.get(repo_id)
+        authorised = self.headers.get("Authorization")
+        if repository is None or (repository.token and authorised != f"Bearer {repository.token}"):
+            raise _Answer(404 if authorised else 401, "RepoNotFound")
+        return repository
+
+    def _commit(self, repository: Repository, revision: str) -> str:
+        commit = repository.refs.get(revision, revision)
+        if commit != repository.commit:
+            raise _Answer(404, "RevisionNotFound")
+        return commit
+
+    def _api(self, repo_id: str, rest: list[str]) -> None:
+        repository = self._repository(repo_id)
+        kind, revision = (rest + ["revision", "main"][len(rest) :])[:2]
+        commit = self._commit(repository, revision)
+        if kind == "tree":
+            raise _Answer(200, body=[_listed(name, entry) for name, entry in repository.files.items()])
+        siblings = [{"rfilename": name} for name in repository.files]
+        raise _Answer(200, body={"id": repo_id, "modelId": repo_id, "sha": commit, "siblings": siblings, "private": False, "tags": []})
+
+    def _resolve(self, repo_id: str, rest: list[str], fault: Fault | None) -> None:
+        repository = self._repository(repo_id)
+        if rest[:1] != ["resolve"]:
+            raise _Answer(404, "EntryNotFound")
+        commit = self._commit(repository, rest[1])
+        entry = repository.files.get("/".join(rest[2:]))
+        if entry is None:
+            raise _Answer(404, "EntryNotFound")
+        self._file(entry, commit, fault)
+
+    def _stored(self, sha256: str) -> Entry:
+        """A large file by its hash; the store wants no token, as its links on the Hub are signed."""
+        if self.headers.get("Authorization"):
+            raise _Answer(400)
+        entries = [entry for repository in self.server.hub.repositories.values() for entry in repository.files.values()]
+        found = next((entry for entry in entries if entry.sha256 == sha256), None)
+        if found is None:
+            raise _Answer(404)
+        return found
+
+    def _file(self, entry: Entry, commit: str | None, fault: Fault | None) -> None:
+        headers = {"ETag": f'"{entry.etag}"', "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+        if commit is not None:
+            headers["X-Repo-Commit"] = commit
+        if commit is not None and entry.size >= LARGE_FILE:
+            linked = {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{entry.etag}"'}
+            self._head(302, {**headers, **linked, "Location": f"{self.server.hub.store_url}/store/{entry.sha256}", "Content-Length": "0"})
+            return
+        start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{entry.size - 1}/{entry.size}"
+        self._head(206 if start else 200, {**headers, "Content-Length": str(entry.size - start)})
+        if self.command == "GET":
+            content = entry.path.read_bytes()[start:]
+            self.wfile.write(content if fault is None else content[: fault.cut])
+
+    def _head(self, status: int, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+
+def _listed(name: str, entry: Entry) -> dict[str, object]:
+    """A file in the tree listing."""
+    lfs = {"oid": entry.sha256, "size": entry.size, "pointerSize": 134}
+    return {"type": "file", "path": name, "size": entry.size, "oid": entry.sha1} | ({"lfs": lfs} if entry.size >= LARGE_FILE else {})
