@@ -74,6 +74,8 @@ def export_graph(weights: Path, layer: int, precision: str, adapter: Path | None
     graph = simplify(_optimum_export(model))
     if precision == "int8":
         graph = quantize(graph)
+    for axis, name in enumerate(("batch_size", "sequence_length")):  # the tracer writes down the lengths it was shown
+        graph.graph.output[0].type.tensor_type.shape.dim[axis].dim_param = name
     graph.ir_version = IR_VERSION
     graph.producer_name, graph.producer_version = "alknet-firewall", ""
     onnx.helper.set_model_props(graph, {"layer": str(layer), "precision": precision})

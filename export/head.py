@@ -15,7 +15,7 @@ import numpy.typing as npt
 from alknet_firewall.artifact import OperatingPoint
 from alknet_firewall.detector import Detector
 from alknet_firewall.firewall import Firewall
-from alknet_firewall.fit import FitOptions, fit_detector, operating_points, text_scores
+from alknet_firewall.fit import FitOptions, Scores, fit_detector, operating_points, platt_scaling, rescale, text_scores
 from alknet_firewall.tensors import FloatArray, IntArray
 from export.data import Example
 
@@ -41,7 +41,7 @@ def fit_head(
     rates: Sequence[float],
     options: FitOptions | None = None,
 ) -> tuple[Detector, tuple[OperatingPoint, ...]]:
-    """Fit the head on all examples, and set its thresholds on scores of sources that were left out.
+    """Fit the head; calibrate it and set its thresholds on scores of sources that were left out.
 
     Parameters
     ----------
@@ -71,7 +71,9 @@ def fit_head(
         scores, judged = out_of_fold_scores(data, labels, weights, folds(examples), options), examples
         described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
     judged_labels, origins = np.array([e.label for e in judged]), [e.origin for e in judged]
-    return detector, operating_points(scores, judged_labels, origins, rates, described)
+    slope, shift = platt_scaling(scores, judged_labels)
+    points = operating_points(rescale(scores, slope, shift), judged_labels, origins, rates, described)
+    return detector.rescaled(slope, shift), points
 
 
 def extract(firewall: Firewall, examples: Sequence[Example]) -> FeatureSet:
@@ -101,9 +103,7 @@ def source_weights(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
     return np.array([e.weight / counts[e.source] ** 0.5 for e in examples])
 
 
-def out_of_fold_scores(
-    data: FeatureSet, labels: IntArray, weights: npt.NDArray[np.float64], fold: IntArray, options: FitOptions
-) -> FloatArray:
+def out_of_fold_scores(data: FeatureSet, labels: IntArray, weights: npt.NDArray[np.float64], fold: IntArray, options: FitOptions) -> Scores:
     """Score of every text by a head that saw none of its fold."""
     scores = np.zeros(len(labels))
     for left_out in sorted(set(fold.tolist())):

@@ -3,12 +3,10 @@
 The recipe (``docs/adr/003-int8-recipe.md`` has the measurements):
 
 - Activations: unsigned 8 bit, symmetric around 128, one scale a *row* (a token). ONNX Runtime's dynamic quantisation
-  takes one scale a tensor,
-  so a text's score would depend on what shares its batch and on padding. Per row it cannot.
-- Weights: signed, one scale an output channel, in 7 bits: an 8-bit activation times two adjacent 8-bit weights can
-  overflow the 16-bit sums of
-  x86 processors without VNNI (``vpmaddubsw`` saturates); with 7 bits it cannot, so old and new processors agree.
-- A long inner dimension (``down_proj``) is cut into blocks with scales of their own, for its inputs have outliers even after rotation.
+  takes one scale a tensor, so a text's score would depend on what shares its batch and on padding. Per row it cannot.
+- Weights: signed 8 bit, one scale an output channel.
+- A long inner dimension (``down_proj``) is cut into blocks with scales of their own, for its inputs have outliers even
+  after the rotation of the stream.
 - The embedding table: signed 8 bit, one scale a row.
 """
 
@@ -22,10 +20,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-RECIPE = "rotated stream; activations u8 per row; weights s8 (7 bit) per channel, inner blocks of 512; embeddings s8 per row"
-WEIGHT_LEVELS = 63
-EMBEDDING_LEVELS = 127
-BLOCK = 512
+RECIPE = "rotated stream; activations u8 per row, down_proj in blocks of 128; weights s8 per channel; embeddings s8 per row"
+LEVELS = 127
+LONG, BLOCK = 1024, 128
+"""An inner dimension longer than LONG is cut into blocks of BLOCK."""
+
 KEPT_IN_FP32 = "/norm/"
 """The matrix that turns the output back into the base model's own basis."""
 
@@ -106,7 +105,7 @@ def _rewrite_matmul(rewriter: _Rewriter, node: Any) -> None:
     source, weight, output = node.input[0], node.input[1], node.output[0]
     matrix = numpy_helper.to_array(rewriter.weights[weight])
     rewriter.replaced.add(weight)
-    n_blocks = max(1, len(matrix) // BLOCK) if len(matrix) % BLOCK == 0 else 1
+    n_blocks = len(matrix) // BLOCK if len(matrix) > LONG and len(matrix) % BLOCK == 0 else 1
     if n_blocks == 1:
         _integer_matmul(rewriter, source, matrix, output)
         return
@@ -118,7 +117,7 @@ def _rewrite_matmul(rewriter: _Rewriter, node: Any) -> None:
 
 def _integer_matmul(rewriter: _Rewriter, source: str, matrix: npt.NDArray[np.float32], output: str) -> str:
     """``source @ matrix`` on integers."""
-    integers, scales = quantize_rows(matrix.T, WEIGHT_LEVELS)
+    integers, scales = quantize_rows(matrix.T, LEVELS)
     weight = rewriter.constant(f"{output}.weight", integers.T)
     scale = rewriter.constant(f"{output}.scale", scales[:, 0])
     rows, row_scale = _quantised_rows(rewriter, source)
@@ -142,7 +141,7 @@ def _rewrite_embedding(rewriter: _Rewriter, node: Any) -> None:
     """The embedding lookup: gather integers and scales, then multiply."""
     table, ids, output = node.input[0], node.input[1], node.output[0]
     rewriter.replaced.add(table)
-    integers, scales = quantize_rows(numpy_helper.to_array(rewriter.weights[table]), EMBEDDING_LEVELS)
+    integers, scales = quantize_rows(numpy_helper.to_array(rewriter.weights[table]), LEVELS)
     rows = rewriter.node("Gather", [rewriter.constant("embedding.integers", integers), ids], "embedding.rows")
     row_scales = rewriter.node("Gather", [rewriter.constant("embedding.scales", scales), ids], "embedding.row_scales")
     rewriter.node("Mul", [rewriter.node("Cast", [rows], "embedding.float", to=TensorProto.FLOAT), row_scales], output)

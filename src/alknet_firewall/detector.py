@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -86,10 +86,16 @@ class Detector:
         ShapeError
             If the features have another length, or are not finite.
         """
-        logits = (self.project(features) @ self.weights + self.bias[0]).astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below, not warned about
+            logits = (self.project(features) @ self.weights + self.bias[0]).astype(np.float64)
         if not np.isfinite(logits).all():
             raise ShapeError("Features must be finite numbers. The graph gave none: verify the artifact.")
         return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), np.float64)
+
+    def rescaled(self, slope: float, shift: float) -> Detector:
+        """The same head with its logits stretched by `slope` and moved by `shift`."""
+        bias = (self.bias * slope + shift).astype(np.float32)
+        return replace(self, weights=(self.weights * slope).astype(np.float32), bias=bias)
 
     def as_tensors(self) -> dict[str, Array]:
         """Named arrays for :func:`alknet_firewall.tensors.save_tensors`."""

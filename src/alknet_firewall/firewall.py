@@ -387,5 +387,7 @@ def _check_fit(artifact: Artifact, detector: Detector, pasts: Mapping[Origin, Pa
         problem = f"the head takes {detector.n_features} features, the pooling gives {2 * encoder.hidden_size}"
     elif found != {shape}:
         problem = f"the prefixes have (layers, heads, head size) {sorted(found)}, the config says {shape}"
+    elif any(past.n_tokens != len(config.prefixes[origin].ids) for origin, past in pasts.items()):
+        problem = "the prefixes have another number of tokens than the config says"
     if problem:
         raise ArtifactCorruptError(f"{artifact.folder}: {problem}. Fetch or build the artifact again, or update alknet-firewall.")

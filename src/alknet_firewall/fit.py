@@ -14,6 +14,8 @@ from alknet_firewall.errors import InvalidInputError, ShapeError
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.verdict import ORIGINS
 
+Scores = npt.NDArray[np.float64]
+
 HEAD = "truncated SVD, multiple-instance logistic regression"
 """Name of this head in an artifact's config."""
 
@@ -37,7 +39,7 @@ class FitOptions:
     """
 
     n_components: int = 256
-    regularization: float = 0.01
+    regularization: float = 0.001
     rounds: int = 4
     share: float = 0.34
     seed: int = 0
@@ -96,7 +98,37 @@ def fit_detector(
     return Detector(mean, scale, components, coefficients.astype(np.float32), np.array([intercept], np.float32))
 
 
-def text_scores(scores: FloatArray, texts: IntArray) -> FloatArray:
+def platt_scaling(scores: Scores, labels: IntArray) -> tuple[float, float]:
+    """Slope and shift of logits that make scores as sure as they are right.
+
+    A head is surer on what it was fitted on than on anything else. Platt 1999, "Probabilistic outputs for support vector
+    machines", equation 1, with both classes given the same total weight.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_texts,)
+        In [0, 1], of texts that the head was not fitted on.
+    labels : ndarray of shape (n_texts,), int64
+        1 for an attack; both labels occur.
+
+    Returns
+    -------
+    slope, shift : float
+        The slope is positive, so the order of texts stays; 1 and 0 when the scores do not rise with the labels at all.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=1e6, class_weight="balanced").fit(_logits(scores)[:, None], labels)
+    slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
+    return (slope, shift) if slope > 0 else (1.0, 0.0)
+
+
+def rescale(scores: Scores, slope: float, shift: float) -> Scores:
+    """Scores after their logits were stretched by `slope` and moved by `shift`; the same shape, in [0, 1]."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * (slope * _logits(scores) + shift))), np.float64)
+
+
+def text_scores(scores: Scores, texts: IntArray) -> Scores:
     """A text is as suspicious as its worst segment.
 
     Parameters
@@ -109,13 +141,13 @@ def text_scores(scores: FloatArray, texts: IntArray) -> FloatArray:
     -------
     ndarray of shape (n_texts,)
     """
-    worst: FloatArray = np.full(int(texts.max()) + 1, -np.inf, scores.dtype)
+    worst: Scores = np.full(int(texts.max()) + 1, -np.inf, scores.dtype)
     np.maximum.at(worst, texts, scores)
     return worst
 
 
 def operating_points(
-    scores: FloatArray, labels: IntArray, origins: Sequence[str], rates: Sequence[float], data: str
+    scores: Scores, labels: IntArray, origins: Sequence[str], rates: Sequence[float], data: str
 ) -> tuple[OperatingPoint, ...]:
     """Thresholds at false-positive rates, an origin at a time.
 
@@ -147,6 +179,12 @@ def operating_points(
             tpr = float((attacks >= threshold).mean()) if len(attacks) else 0.0
             points.append(OperatingPoint(origin, rate, threshold, tpr, len(benign), len(attacks), data))
     return tuple(points)
+
+
+def _logits(scores: Scores) -> Scores:
+    """The inverse of the logistic function; 0 and 1 become large numbers."""
+    clipped = np.clip(scores.astype(np.float64), 1e-12, 1 - 1e-12)
+    return np.asarray(np.log(clipped) - np.log1p(-clipped), np.float64)
 
 
 def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:

@@ -73,5 +73,5 @@ def load_tensors(path: Path) -> dict[str, Array]:
         return dict(load_file(path))
     except FileNotFoundError as err:
         raise ArtifactNotFoundError(f"{path} does not exist. Check the path of the artifact.") from err
-    except (SafetensorError, OSError, ValueError, KeyError) as err:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as err:  # the last two: a type that numpy lacks
         raise ArtifactCorruptError(f"{path} is not a readable safetensors file. Fetch or build the artifact again.") from err

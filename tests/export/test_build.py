@@ -25,9 +25,7 @@ def adapter(weights, tmp_path_factory):
     from alknet_firewall.adapter import save_adapter
 
     rng = np.random.default_rng(0)
-    pairs = {
-        f"layers.{layer}.self_attn.q_proj": (rng.normal(0, 0.02, (4, 576)), rng.normal(0, 0.02, (576, 4))) for layer in range(2)
-    }
+    pairs = {f"layers.{layer}.self_attn.q_proj": (rng.normal(0, 0.02, (4, 576)), rng.normal(0, 0.02, (576, 4))) for layer in range(2)}
     path = tmp_path_factory.mktemp("adapter") / "adapter.safetensors"
     save_adapter(path, pairs, 1.0)
     return path
@@ -111,7 +109,7 @@ def test_parity_refuses_other_weights_and_a_missing_adapter(built, weights, adap
     firewall = Firewall.from_pretrained(built[0].folder)
     with pytest.raises(InvalidInputError, match="adapter"):
         check_parity(firewall, weights)
-    with pytest.raises(ArtifactNotFoundError, match="model.safetensors is missing"):
+    with pytest.raises(ArtifactNotFoundError, match=r"model\.safetensors is missing"):
         check_parity(firewall, tmp_path, adapter)
     for name in ("config.json", "tokenizer.json"):
         shutil.copyfile(weights / name, tmp_path / name)
@@ -125,7 +123,7 @@ def test_a_build_out_of_tolerance_fails_and_leaves_nothing_that_loads(weights, e
     from export import quantize
     from export.build import BuildOptions, build
 
-    monkeypatch.setattr(quantize, "WEIGHT_LEVELS", 3)
+    monkeypatch.setattr(quantize, "LEVELS", 3)
     with pytest.raises(click.ClickException, match="hidden_worst_cosine"):
         build(weights, tmp_path / "coarse", examples, [], BuildOptions(layer=2))
     with pytest.raises(ArtifactError):

@@ -66,7 +66,7 @@ class HubServer:
     requests: list[str] = field(default_factory=list)
     repositories: dict[str, Repository] = field(default_factory=dict)
 
-    def __enter__(self) -> HubServer:
+    def __enter__(self) -> HubServer:  # noqa: PYI034 - typing.Self came with Python 3.11
         self._servers = [_Server(self), _Server(self)]
         return self
 
@@ -156,21 +156,23 @@ class _Handler(BaseHTTPRequestHandler):
         hub.requests.append(request)
         fault = next((fault for fault in hub.faults if fault.match in request), None)
         try:
-            if fault is not None and fault.cut is None:
-                raise _Answer(fault.status, fault.code)
-            parts = [unquote(part) for part in path.strip("/").split("/")]
-            if parts[:2] == ["api", "models"]:
-                self._api("/".join(parts[2:4]), parts[4:])
-            elif parts[0] == "store":
-                self._file(self._stored(parts[1]), None, fault)
-            else:
-                self._resolve("/".join(parts[:2]), parts[2:], fault)
+            self._route([unquote(part) for part in path.strip("/").split("/")], fault)
         except _Answer as answer:
             content = b"" if answer.body is None else json.dumps(answer.body).encode()
             headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
             self._head(answer.status, headers | ({"X-Error-Code": answer.code} if answer.code else {}))
             if self.command == "GET":
                 self.wfile.write(content)
+
+    def _route(self, parts: list[str], fault: Fault | None) -> None:
+        if fault is not None and fault.cut is None:
+            raise _Answer(fault.status, fault.code)
+        if parts[:2] == ["api", "models"]:
+            self._api("/".join(parts[2:4]), parts[4:])
+        elif parts[0] == "store":
+            self._file(self._stored(parts[1]), None, fault)
+        else:
+            self._resolve("/".join(parts[:2]), parts[2:], fault)
 
     def _repository(self, repo_id: str) -> Repository:
         """The repository, or the Hub's answer to who may not know of it."""

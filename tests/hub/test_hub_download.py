@@ -8,7 +8,7 @@ import pytest
 
 from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE
 from alknet_firewall.hub import EMBEDDED_FOLDER
-from tests.hub.conftest import REPOSITORY, linked_copy
+from tests.hub.client import REPOSITORY, linked_artifact
 from tests.hub.server import Fault
 
 ABSENT_COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -43,42 +43,42 @@ def test_printed_folder_scans_like_the_embedded_artifact(downloaded):
 
 
 @pytest.mark.parametrize(("options", "environment"), [([], {}), (["--offline"], {}), ([], {"HF_HUB_OFFLINE": "1"})])
-def test_cached_commit_scans_without_any_request(downloaded, quiet, options, environment):
+def test_cached_commit_scans_without_any_request(downloaded, requests_made, options, environment):
     run = downloaded.client("scan", "--artifact", REPOSITORY, "--revision", downloaded.commit, *options, *TEXT, **environment)
     assert (run.returncode, run.stderr) == (0, "")
     assert json.loads(run.stdout)["flagged"] is False
-    assert quiet() == []
+    assert requests_made() == []
 
 
-def test_download_of_a_cached_commit_makes_no_request(downloaded, quiet):
+def test_download_of_a_cached_commit_makes_no_request(downloaded, requests_made):
     assert downloaded.client("download", REPOSITORY, "--revision", downloaded.commit).stdout == downloaded.run.stdout
-    assert quiet() == []
+    assert requests_made() == []
 
 
 @pytest.mark.parametrize("name", ["v1", "main"])
-def test_tag_and_branch_lead_to_their_commit_and_then_work_offline(downloaded, quiet, name):
+def test_tag_and_branch_lead_to_their_commit_and_then_work_offline(downloaded, requests_made, name):
     run = downloaded.client("download", REPOSITORY, "--revision", name)
     assert (run.returncode, run.stdout) == (0, downloaded.run.stdout)
-    asked = len(quiet())
+    asked = len(requests_made())
     assert asked > 0
     offline = downloaded.client("info", "--artifact", REPOSITORY, "--revision", name, "--offline", "--format", "json")
     assert json.loads(offline.stdout)["folder"] == str(downloaded.folder)
-    assert len(quiet()) == asked
+    assert len(requests_made()) == asked
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "doctor"])
-def test_other_commands_take_a_cached_artifact(downloaded, quiet, command):
+def test_other_commands_take_a_cached_artifact(downloaded, requests_made, command):
     run = downloaded.client(command, "--artifact", REPOSITORY, "--revision", downloaded.commit, "--offline")
     assert run.returncode == 0, run.stdout + run.stderr
-    assert quiet() == []
+    assert requests_made() == []
 
 
-def test_hub_id_without_revision_says_what_to_give(downloaded, quiet):
+def test_hub_id_without_revision_says_what_to_give(downloaded, requests_made):
     run = downloaded.client("scan", "--artifact", REPOSITORY, *TEXT)
     assert (run.returncode, run.stdout) == (1, "")
     assert "needs a revision. Give the commit hash" in run.stderr
     assert downloaded.client.python("-c", TYPE_OF_ERROR, REPOSITORY, "").stdout == "InvalidInputError\n"
-    assert quiet() == []
+    assert requests_made() == []
 
 
 def test_download_without_revision_is_a_usage_error(client):
@@ -104,7 +104,7 @@ REFUSED = [
     (REPOSITORY, "v1", [Fault("/resolve/", 403, "GatedRepo")], "is gated. Ask for access"),
     (REPOSITORY, "v1", [Fault("/api/", 403, "GatedRepo")], "is gated. Ask for access"),
     (REPOSITORY, "v1", [Fault("/api/", 500)], "the Hub cannot be reached. Check the network and HF_ENDPOINT"),
-    (REPOSITORY, "v1", [Fault("GET /acme/", 500)], "could not be downloaded"),
+    (REPOSITORY, "v1", [Fault("GET /acme/", 403)], "could not be downloaded"),
     (REPOSITORY, "v1", [Fault("/store/", 404)], "could not be downloaded"),
 ]
 CASES = [("ArtifactNotFoundError", *case) for case in NOT_FOUND] + [("DownloadError", *case) for case in REFUSED]
@@ -160,7 +160,7 @@ def test_repository_that_is_no_artifact_names_the_missing_file(hub, client, tmp_
 def test_file_with_wrong_bytes_is_refused_by_name(hub, client, tmp_path, name):
     content = bytearray((EMBEDDED_FOLDER / name).read_bytes())
     content[len(content) // 2] ^= 1
-    commit = hub.add(REPOSITORY, linked_copy(tmp_path, **{name.replace(".", "__"): bytes(content)}))
+    commit = hub.add(REPOSITORY, linked_artifact(tmp_path, {name: bytes(content)}))
     refused(client("download", REPOSITORY, "--revision", commit), f"{name} has sha256")
     refused(client("scan", "--artifact", REPOSITORY, "--revision", commit, "--offline", *TEXT), f"{name} has sha256")
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import platform
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 import alknet_firewall
 from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
+
+if TYPE_CHECKING:
+    from alknet_firewall.artifact import Artifact
 
 RUNTIME_PACKAGES = ("onnxruntime", "tokenizers", "huggingface-hub", "numpy", "scikit-learn", "safetensors", "click")
 
@@ -87,16 +90,23 @@ def download(repo_id: str, revision: str) -> None:
       alknet-firewall download org/name --revision 0123456789abcdef0123456789abcdef01234567
       HF_HUB_OFFLINE=1 alknet-firewall scan --artifact org/name --revision 0123... mail.txt
     """
+    with friendly_errors():
+        click.echo(str(_fetched(repo_id, revision).folder))
+
+
+def _fetched(repo_id: str, revision: str) -> Artifact:
+    """The artifact, verified; fetched a second time when the copy in the cache is damaged."""
     from alknet_firewall.artifact import load_artifact
-    from alknet_firewall.errors import ArtifactCorruptError
+    from alknet_firewall.errors import ArtifactCorruptError, DownloadError
     from alknet_firewall.hub import resolve
 
-    with friendly_errors():
+    try:
+        return load_artifact(resolve(repo_id, revision))
+    except ArtifactCorruptError as damage:
         try:
-            artifact = load_artifact(resolve(repo_id, revision))
-        except ArtifactCorruptError:  # perhaps only the copy in the cache
-            artifact = load_artifact(resolve(repo_id, revision, force=True))
-        click.echo(str(artifact.folder))
+            return load_artifact(resolve(repo_id, revision, force=True))
+        except DownloadError:
+            raise damage from None
 
 
 def _facts(source: str | None, revision: str | None, offline: bool, threads: int | None) -> dict[str, Any]:

@@ -1,0 +1,145 @@
+"""Features to scores."""
+
+import math
+
+import numpy as np
+import pytest
+
+from alknet_firewall import ArtifactCorruptError, ShapeError
+from alknet_firewall.detector import Detector
+from alknet_firewall.tensors import load_tensors, save_tensors
+
+N_FEATURES, N_COMPONENTS = 6, 3
+
+
+def tensors_of_a_detector(**changes):
+    rng = np.random.default_rng(0)
+    basis, _ = np.linalg.qr(rng.normal(size=(N_FEATURES, N_COMPONENTS)))
+    tensors = {
+        "mean": rng.normal(size=N_FEATURES),
+        "scale": rng.uniform(0.5, 2.0, N_FEATURES),
+        "components": basis.T,
+        "weights": rng.normal(size=N_COMPONENTS),
+        "bias": [-0.5],
+    }
+    return {name: np.ascontiguousarray(value, np.float32) for name, value in {**tensors, **changes}.items()}
+
+
+def make_detector(**changes):
+    return Detector(**tensors_of_a_detector(**changes))
+
+
+def test_the_score_is_the_logistic_of_the_head_on_the_projection():
+    detector = make_detector()
+    features = np.random.default_rng(1).normal(size=(4, N_FEATURES)).astype(np.float32)
+    for row, score in zip(features, detector.score(features), strict=True):
+        standardised = [(x - m) / s for x, m, s in zip(row, detector.mean, detector.scale, strict=True)]
+        coordinates = [sum(c * x for c, x in zip(component, standardised, strict=True)) for component in detector.components]
+        logit = sum(w * c for w, c in zip(detector.weights, coordinates, strict=True)) + detector.bias[0]
+        assert score == pytest.approx(1 / (1 + math.exp(-float(logit))), abs=1e-6)
+
+
+def test_a_row_is_scored_alike_alone_and_among_others():
+    detector = make_detector()
+    features = np.random.default_rng(2).normal(size=(50, N_FEATURES)).astype(np.float32)
+    alone = np.concatenate([detector.score(row[None]) for row in features])
+    np.testing.assert_allclose(detector.score(features), alone, atol=1e-6)
+
+
+@pytest.mark.parametrize(("bias", "expected"), [(1e6, 1.0), (-1e6, 0.0), (0.0, 0.5)])
+def test_extreme_logits_stay_in_the_unit_interval(bias, expected):
+    detector = make_detector(bias=[bias], weights=[0.0] * N_COMPONENTS)
+    assert detector.score(np.zeros((1, N_FEATURES), np.float32)).tolist() == [expected]
+
+
+def test_no_segments_give_no_scores():
+    assert make_detector().score(np.zeros((0, N_FEATURES), np.float32)).shape == (0,)
+
+
+def test_what_lies_outside_the_subspace_does_not_count():
+    detector = make_detector()
+    outside = np.linalg.svd(detector.components)[2][-1] * detector.scale
+    features = np.zeros((1, N_FEATURES), np.float32)
+    np.testing.assert_allclose(detector.project(features), detector.project(features + 100 * outside), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(2, N_FEATURES - 1), (2, N_FEATURES + 1), (N_FEATURES,), (1, 2, N_FEATURES)])
+def test_features_of_another_length_are_an_error(shape):
+    with pytest.raises(ShapeError, match=f"detector of {N_FEATURES} features"):
+        make_detector().score(np.zeros(shape, np.float32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_features_that_are_no_numbers_are_an_error_and_never_a_score(value, everywhere):
+    features = np.full((2, N_FEATURES), value if everywhere else 0.0, np.float32)
+    features[1, 2] = value
+    with pytest.raises(ShapeError, match="finite"):
+        make_detector().score(features)
+
+
+WRONG_SHAPES = {
+    "mean": [0.0] * (N_FEATURES - 1),
+    "scale": [1.0] * (N_FEATURES + 1),
+    "components": np.ones((N_FEATURES, N_COMPONENTS)),
+    "weights": [[1.0] * N_COMPONENTS],
+    "bias": [0.0, 0.0],
+}
+
+
+@pytest.mark.parametrize("name", WRONG_SHAPES)
+def test_tensors_that_do_not_fit_together_are_an_error(name):
+    with pytest.raises(ShapeError, match="Detector tensor"):
+        make_detector(**{name: WRONG_SHAPES[name]})
+
+
+@pytest.mark.parametrize("components", [np.ones(N_FEATURES), np.ones((1, N_COMPONENTS, N_FEATURES))])
+def test_components_must_be_a_matrix(components):
+    with pytest.raises(ShapeError, match="Detector tensor"):
+        make_detector(components=components)
+
+
+@pytest.mark.parametrize("name", ["mean", "scale", "components", "weights", "bias"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_tensor_with_a_value_that_is_no_number_is_an_error(name, value):
+    tensors = tensors_of_a_detector()
+    tensors[name].flat[-1] = value
+    with pytest.raises(ShapeError, match="finite"):
+        Detector(**tensors)
+
+
+@pytest.mark.parametrize("scale", [0.0, -1.0])
+def test_the_scale_must_be_positive(scale):
+    with pytest.raises(ShapeError, match="scale positive"):
+        make_detector(scale=[1.0] * (N_FEATURES - 1) + [scale])
+
+
+def test_a_detector_scores_the_same_after_a_round_trip_to_disk(tmp_path):
+    detector = make_detector()
+    fortran = Detector(**{**tensors_of_a_detector(), "components": np.asfortranarray(detector.components)})
+    save_tensors(tmp_path / "d.safetensors", fortran.as_tensors())
+    loaded = Detector.from_tensors(load_tensors(tmp_path / "d.safetensors"), "d.safetensors")
+    features = np.random.default_rng(3).normal(size=(5, N_FEATURES)).astype(np.float32)
+    np.testing.assert_array_equal(loaded.score(features), detector.score(features))
+
+
+@pytest.mark.parametrize("name", ["mean", "scale", "components", "weights", "bias"])
+def test_a_missing_tensor_is_named_with_its_file(name):
+    tensors = make_detector().as_tensors()
+    del tensors[f"detector.{name}"]
+    with pytest.raises(ArtifactCorruptError, match=rf"head\.safetensors: tensor detector\.{name} is missing"):
+        Detector.from_tensors(tensors, "head.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64])
+def test_a_tensor_of_another_type_is_named_with_its_file(dtype):
+    tensors = make_detector().as_tensors()
+    tensors["detector.weights"] = tensors["detector.weights"].astype(dtype)
+    with pytest.raises(ArtifactCorruptError, match=rf"head\.safetensors: tensor detector\.weights is {np.dtype(dtype)}"):
+        Detector.from_tensors(tensors, "head.safetensors")
+
+
+def test_tensors_that_do_not_fit_name_the_file_they_came_from():
+    tensors = {**make_detector().as_tensors(), "detector.mean": np.zeros(2, np.float32)}
+    with pytest.raises(ArtifactCorruptError, match=r"head\.safetensors: Detector tensor mean"):
+        Detector.from_tensors(tensors, "head.safetensors")

@@ -1,0 +1,200 @@
+"""The session: what it refuses, and that threads and forked processes can share it."""
+
+import os
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from alknet_firewall import ArtifactCorruptError, ArtifactNotFoundError, Firewall, InvalidInputError, ShapeError
+from alknet_firewall.artifact import MODEL_FILE
+from alknet_firewall.encoder import DEFAULT_PROVIDER, Encoder, Past, check_provider
+from alknet_firewall.hub import EMBEDDED_FOLDER
+
+TEXTS = [f"Tram number {number} leaves at {number} past nine. " * (1 + number % 5) for number in range(16)]
+
+
+def ids_of(*shape):
+    return np.full(shape, 100, np.int64)
+
+
+def test_the_default_provider_is_there():
+    check_provider(DEFAULT_PROVIDER)
+
+
+@pytest.mark.parametrize("provider", ["NoSuchExecutionProvider", "", "cpuexecutionprovider"])
+def test_an_unknown_provider_is_refused_and_those_there_are_are_told(provider, embedded):
+    with pytest.raises(InvalidInputError, match=DEFAULT_PROVIDER) as caught:
+        Firewall(embedded.artifact, provider=provider)
+    assert repr(provider) in str(caught.value)
+
+
+def test_a_missing_graph_is_named(tmp_path):
+    with pytest.raises(ArtifactNotFoundError, match=r"model\.onnx"):
+        Encoder(tmp_path / MODEL_FILE, 1)
+
+
+def test_a_graph_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / MODEL_FILE).write_bytes(b"garbage")
+    with pytest.raises(ArtifactCorruptError, match=r"cannot load .*model\.onnx"):
+        Encoder(tmp_path / MODEL_FILE, 1)
+
+
+def test_hidden_states_have_the_shape_and_type_that_is_promised(embedded):
+    states = embedded.encoder.hidden_states(ids_of(2, 5), np.ones((2, 5), np.int64), embedded.pasts["prompt"])
+    assert states.shape == (2, 5, embedded.artifact.config.encoder.hidden_size)
+    assert states.dtype == np.float32
+    assert np.isfinite(states).all()
+
+
+@pytest.mark.parametrize(
+    ("ids", "mask"),
+    [
+        (ids_of(5), ids_of(5)),
+        (ids_of(1, 1, 5), ids_of(1, 1, 5)),
+        (ids_of(1, 5), ids_of(1, 4)),
+        (ids_of(2, 5), ids_of(1, 5)),
+        (ids_of(0, 5), ids_of(0, 5)),
+        (ids_of(1, 0), ids_of(1, 0)),
+    ],
+)
+def test_ids_and_mask_of_other_shapes_are_an_error(ids, mask, embedded):
+    with pytest.raises(ShapeError, match="two equal, non-empty arrays"):
+        embedded.encoder.hidden_states(ids, mask, embedded.pasts["prompt"])
+
+
+def test_an_id_outside_the_vocabulary_is_our_error(embedded):
+    ids = np.full((1, 4), embedded.artifact.config.encoder.vocabulary_size, np.int64)
+    with pytest.raises(ShapeError, match=r"model\.onnx"):
+        embedded.encoder.hidden_states(ids, np.ones_like(ids), embedded.pasts["prompt"])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 3])
+def test_a_past_that_does_not_fit_the_graph_is_our_error_and_names_it(axis, embedded):
+    past = embedded.pasts["prompt"]
+    other = Past(np.delete(past.keys, 0, axis), np.delete(past.values, 0, axis))
+    with pytest.raises(ShapeError, match=r"model\.onnx cannot take"):
+        embedded.encoder.hidden_states(ids_of(1, 4), np.ones((1, 4), np.int64), other)
+
+
+@pytest.mark.parametrize(("keys", "values"), [((1, 2, 3), (1, 2, 3)), ((1, 2, 3, 4), (1, 2, 3, 5)), ((1, 2, 3, 4), (2, 2, 3, 4))])
+def test_keys_and_values_must_be_alike(keys, values):
+    with pytest.raises(ShapeError, match="two equal arrays of four dimensions"):
+        Past(np.zeros(keys, np.float32), np.zeros(values, np.float32))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_keys_and_values_must_be_numbers(value):
+    good, bad = np.zeros((1, 1, 2, 3), np.float32), np.full((1, 1, 2, 3), value, np.float32)
+    for keys, values in ((good, bad), (bad, good)):
+        with pytest.raises(ShapeError, match="finite"):
+            Past(keys, values)
+
+
+def test_every_row_of_a_batch_gets_the_whole_past():
+    past = Past(*(np.random.default_rng(seed).normal(size=(2, 3, 4, 5)).astype(np.float32) for seed in (0, 1)))
+    feeds = past.inputs(7)
+    assert len(feeds) == 4
+    for layer in range(2):
+        for part, array in (("key", past.keys), ("value", past.values)):
+            fed = feeds[f"past_key_values.{layer}.{part}"]
+            assert fed.shape == (7, 3, 4, 5)
+            assert fed.flags.c_contiguous
+            np.testing.assert_array_equal(fed, np.stack([array[layer]] * 7))
+
+
+def test_the_prefixes_in_the_artifact_are_what_the_graph_computes(embedded):
+    """Keys and values stored for an origin stand for the tokens in the config."""
+    past = embedded.pasts["prompt"]
+    empty = Past(past.keys[:, :, :0], past.values[:, :, :0])
+    for origin, prefix in embedded.artifact.config.prefixes.items():
+        stored = embedded.pasts[origin]
+        computed = embedded.encoder.past_of(np.array(prefix.ids, np.int64), empty)
+        for a, b in ((stored.keys, computed.keys), (stored.values, computed.values)):
+            assert a.shape == b.shape
+            cosine = float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
+            assert cosine > 0.99  # the graph quantises, what is stored was computed in full precision
+
+
+def test_eight_threads_share_one_session_and_get_the_scores_of_one():
+    firewall = Firewall.from_pretrained(threads=2)
+    alone = [firewall.scan(text).score for text in TEXTS]
+    assert len({round(score, 6) for score in alone}) > 8  # a mix-up between threads would show
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(lambda text: firewall.scan(text).score, TEXTS * 4))
+    assert together == pytest.approx(alone * 4, abs=1e-6)
+
+
+# Forks. They happen in a program of their own: pytest's process has threads that a child would not.
+
+FORKED = """
+import os, sys
+from multiprocessing import get_context
+from alknet_firewall import Firewall
+
+TEXT = "The tram to the harbour leaves from platform four every ten minutes. " * 4
+firewall = Firewall.from_pretrained(threads=2)
+before = firewall.scan(TEXT).score
+
+def child():
+    return abs(firewall.scan(TEXT).score - before) < 1e-6
+
+def fork(work):
+    \"\"\"Whether `work` is true in a child that then exits as a program does.\"\"\"
+    pid = os.fork()
+    if not pid:
+        sys.exit(0 if work() else 9)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+def drop():
+    global firewall
+    del firewall
+    return True
+
+def nested():
+    return child() and fork(child)
+
+def pool():
+    with get_context("fork").Pool(2) as workers:
+        return all(workers.starmap(child, [()] * 6))
+
+good = {"used": lambda: fork(child), "unused": lambda: fork(lambda: True), "dropped": lambda: fork(drop),
+        "forked again": lambda: fork(nested), "pool": pool}[sys.argv[1]]()
+assert good, "the child failed"
+assert child(), "the parent's session changed"
+"""
+
+NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+
+
+@NEEDS_FORK
+@pytest.mark.parametrize("way", ["used", "unused", "dropped", "forked again", "pool"])
+def test_a_forked_child_scans_like_its_parent_and_ends(way):
+    """The parent has scanned with two threads, which the child does not have; a hang is a failure."""
+    quiet = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, way]  # Python 3.12 warns of any fork beside threads
+    program = subprocess.Popen(quiet, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        _, stderr = program.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        os.killpg(program.pid, signal.SIGKILL)
+        program.communicate()
+        pytest.fail("the forked child hangs")
+    assert program.returncode == 0, stderr
+
+
+def test_the_graph_tells_its_layer_and_precision(embedded):
+    config = embedded.artifact.config.encoder
+    metadata = embedded.encoder.metadata()
+    assert metadata["layer"] == str(config.layer)
+    assert metadata["precision"] == config.precision
+
+
+def test_one_thread_gives_the_scores_of_several(embedded):
+    single = Encoder(EMBEDDED_FOLDER / MODEL_FILE, 1)
+    ids, mask, past = ids_of(1, 40), np.ones((1, 40), np.int64), embedded.pasts["content"]
+    expected = embedded.encoder.hidden_states(ids, mask, past)
+    scale = float(np.sqrt((expected**2).mean()))
+    np.testing.assert_allclose(single.hidden_states(ids, mask, past) / scale, expected / scale, atol=0.05)
