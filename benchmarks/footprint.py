@@ -66,11 +66,12 @@ TEXT = (
 IMPORTS = {
     OURS: {
         "import_s": "from alknet_firewall import Firewall",
-        "import_all_s": "import alknet_firewall.firewall, huggingface_hub, numpy, onnxruntime, safetensors.numpy, tokenizers",
+        "import_all_s": "import numpy, onnxruntime, safetensors.numpy, tokenizers\nfrom alknet_firewall import Firewall",
     },
     PEER: {
         "import_s": "from transformers import AutoModelForSequenceClassification, AutoTokenizer",
-        "import_all_s": "import torch\nfrom transformers import AutoTokenizer, LlamaForSequenceClassification",
+        "import_all_s": "import torch\nfrom transformers import AutoModelForSequenceClassification, AutoTokenizer\n"
+        "from transformers import LlamaForSequenceClassification",
     },
 }
 """The line that a program writes, and everything that a scan ends up importing."""
@@ -180,12 +181,8 @@ def describe(installation: Installation, samples: Mapping[str, list[float]], mod
 def table(results: Mapping[str, Any]) -> str:
     """The results as a markdown table, with how they were made below."""
     ours, peer = results["contenders"][OURS], results["contenders"][PEER]
-    header = [
-        "",
-        f"{OURS} {ours['versions'][OURS]}",
-        f"{PEER} {peer['versions']['transformers']}, torch {peer['versions']['torch']}",
-        "ratio",
-    ]
+    peer_name = f"{PEER} {peer['versions']['transformers']}, torch {peer['versions']['torch']}"
+    header = ["", f"{OURS} {ours['versions'][OURS]}", peer_name, "ratio"]
     rows = size_rows(ours, peer, set(results["optional"])) + sample_rows(ours["samples"], peer["samples"])
     return f"{markdown_table(header, rows)}\n\n{circumstances(results)}"
 
@@ -196,20 +193,13 @@ def size_rows(ours: Mapping[str, Any], peer: Mapping[str, Any], optional: set[st
     for label, key in (("download (wheels)", "download_bytes"), ("disk", "disk_bytes")):
         own, other = ours[key], sum(peer[key].values())
         if own is None:
-            rows.append([label, "-", human_bytes(other), "-"])
+            rows.append([label, "-", f"{human_bytes(other)}, no model", "-"])
             continue
         without = sum(size for name, size in own.items() if name not in optional)
         for name, size in ((f"{label}, model included", sum(own.values())), (f"the same without {OPTIONAL}", without)):
             rows.append([name, human_bytes(size), f"{human_bytes(other)}, no model", human_ratio(size, other)])
-    rows.append(
-        [
-            "model alone",
-            human_bytes(ours["model_bytes"]),
-            human_bytes(peer["model_bytes"]),
-            human_ratio(ours["model_bytes"], peer["model_bytes"]),
-        ]
-    )
-    return rows
+    own, other = ours["model_bytes"], peer["model_bytes"]
+    return [*rows, ["model alone", human_bytes(own), human_bytes(other), human_ratio(own, other)]]
 
 
 def sample_rows(ours: Mapping[str, list[float]], peer: Mapping[str, list[float]]) -> list[list[str]]:
@@ -230,7 +220,7 @@ def sample_rows(ours: Mapping[str, list[float]], peer: Mapping[str, list[float]]
 def circumstances(results: Mapping[str, Any]) -> str:
     """One line about the machine and the run."""
     made = results["environment"]
-    commit = f", commit {made['commit'][:12]}" if made["commit"] else ""
+    commit = ", commit {:.12}{}{}".format(*made["commit"].partition("+")) if made["commit"] else ""
     also = ", ".join(name for name in results["optional"] if name != OPTIONAL)
     return (
         f"Medians of {results['rounds']} runs in fresh processes, in turn; {made['threads']} threads; {made['processor']}; "

@@ -73,7 +73,7 @@ def install(python: Path, wheels: Path, steps: Sequence[Sequence[str]]) -> Insta
         pip(python, "download", "--only-binary", ":all:", "--dest", wheels, "--find-links", wheels, *step)
         pip(python, "install", "--no-index", "--find-links", wheels, "--report", report, *requirements)
         downloads |= report_sizes(json.loads(report.read_text(encoding="utf-8")))
-    return look_at(python, downloads, before)
+    return look_at(python, downloads, before - set(downloads))
 
 
 def index_arguments(step: Sequence[str]) -> list[str]:

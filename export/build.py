@@ -19,19 +19,21 @@ from alknet_firewall.artifact import (
     DETECTOR_FILE,
     MODEL_FILE,
     PARITY_FILE,
-    SCHEMA_VERSION,
     SELFTEST_FILE,
     TOKENIZER_FILE,
     Artifact,
+    file_sha256,
+    load_artifact,
+    write_manifest,
+)
+from alknet_firewall.config import (
+    SCHEMA_VERSION,
     ArtifactConfig,
     BaseModel,
     EncoderConfig,
     OperatingPoint,
     Prefix,
     WindowConfig,
-    file_sha256,
-    load_artifact,
-    write_manifest,
 )
 from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import Encoder, Past

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from alknet_firewall.artifact import ArtifactConfig
+from alknet_firewall.config import ArtifactConfig
 from alknet_firewall.parity import ParityReport
 from export.data import Example
 

@@ -12,7 +12,7 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from alknet_firewall.artifact import OperatingPoint
+from alknet_firewall.config import OperatingPoint
 from alknet_firewall.detector import Detector
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import FitOptions, Scores, fit_detector, operating_points, platt_scaling, rescale, text_scores

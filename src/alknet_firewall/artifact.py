@@ -11,12 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from alknet_firewall.config import SCHEMA_VERSION, ArtifactConfig, check_config
 from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError
 from alknet_firewall.schema import parse
-from alknet_firewall.verdict import ORIGINS
-
-SCHEMA_VERSION = 1
-"""Version of the artifact format that this code reads and writes."""
 
 MANIFEST_FILE = "manifest.json"
 CONFIG_FILE = "config.json"
@@ -38,92 +35,6 @@ ARTIFACT_FILES = (
     "NOTICE",
 )
 """Every file of an artifact but its manifest; there are no others."""
-
-
-@dataclass(frozen=True)
-class BaseModel:
-    """Where the weights came from. `weights_sha256` is the hash of the ``model.safetensors`` that was exported."""
-
-    id: str
-    revision: str
-    source: str
-    license: str
-    weights_sha256: str
-    tokenizer_sha256: str
-    adapter_sha256: str | None
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """The graph. `layer` counts as Transformers does: ``hidden_states[layer]``, the output of block `layer`, 0 the embeddings."""
-
-    layer: int
-    final_norm: bool
-    hidden_size: int
-    key_value_heads: int
-    head_size: int
-    vocabulary_size: int
-    opset: int
-    precision: str
-    recipe: str
-
-
-@dataclass(frozen=True)
-class WindowConfig:
-    """Windows in tokens; `stride` is the step between starts, so ``size - stride`` tokens overlap."""
-
-    size: int
-    stride: int
-
-
-@dataclass(frozen=True)
-class Prefix:
-    """What stands before every text of an origin; its keys and values are in ``detector.safetensors``.
-
-    `ids` are the first token, which takes a decoder's outsized activations, and the tokens of `text`.
-    """
-
-    text: str
-    ids: tuple[int, ...]
-
-
-@dataclass(frozen=True)
-class OperatingPoint:
-    """A named threshold: flagged when ``score >= threshold``, at `fpr` false positives on `n_benign` texts of `data`."""
-
-    origin: str
-    fpr: float
-    threshold: float
-    tpr: float
-    n_benign: int
-    n_attack: int
-    data: str
-
-
-@dataclass(frozen=True)
-class ArtifactConfig:
-    """``config.json``, whole."""
-
-    schema_version: int
-    name: str
-    base_model: BaseModel
-    encoder: EncoderConfig
-    window: WindowConfig
-    pooling: str
-    segment: int
-    head: str
-    prefixes: dict[str, Prefix]
-    operating_points: tuple[OperatingPoint, ...]
-    default_fpr: float
-
-    def operating_point(self, origin: str, fpr: float | None = None) -> OperatingPoint | None:
-        """The operating point of one origin at one false-positive rate (default: `default_fpr`); None when there is none."""
-        wanted = self.default_fpr if fpr is None else fpr
-        return next((p for p in self.operating_points if p.origin == origin and p.fpr == wanted), None)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain dict for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -195,7 +106,7 @@ def load_artifact(folder: str | Path) -> Artifact:
     document = _decode(_read(config_path), config_path)
     _check_schema(document.get("schema_version") if isinstance(document, dict) else None, config_path)
     config = parse(ArtifactConfig, document, str(config_path))
-    _check_config(config, config_path)
+    check_config(config, config_path)
     return Artifact(folder, config, manifest, hashlib.sha256(raw).hexdigest())
 
 
@@ -281,20 +192,3 @@ def _check_file(path: Path, entry: FileEntry) -> None:
     if digest != entry.sha256:
         found = f"{size} bytes instead of {entry.size}" if digest is None else f"sha256 {digest} instead of {entry.sha256}"
         raise ArtifactCorruptError(f"{path} has {found}: it was cut or changed. Fetch or build the artifact again.")
-
-
-def _check_config(config: ArtifactConfig, path: Path) -> None:
-    """What types alone do not say: sizes are positive, every origin has a prefix and a default operating point."""
-    encoder, window = config.encoder, config.window
-    sizes = (encoder.layer, encoder.hidden_size, encoder.key_value_heads, encoder.head_size, window.size, window.stride, config.segment)
-    problem = None
-    if min(sizes) < 1 or window.stride > window.size:
-        problem = "sizes must be at least 1, and the stride at most the window"
-    elif set(config.prefixes) != set(ORIGINS):
-        problem = f"prefixes must be given for {', '.join(ORIGINS)}"
-    elif any(config.operating_point(origin) is None for origin in ORIGINS):
-        problem = "every origin needs an operating point at default_fpr"
-    elif not all(0.0 <= point.threshold <= 1.0 for point in config.operating_points):
-        problem = "thresholds must lie in [0, 1]"
-    if problem:
-        raise ArtifactCorruptError(f"{path}: {problem}. Fetch or build the artifact again.")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from alknet_firewall.artifact import OperatingPoint
+from alknet_firewall.config import OperatingPoint
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError, ShapeError
 from alknet_firewall.tensors import FloatArray, IntArray

@@ -1,0 +1,128 @@
+"""``config.json`` of an artifact (floor 0): what it is made of and what it decides."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from alknet_firewall.errors import ArtifactCorruptError
+from alknet_firewall.verdict import ORIGINS
+
+SCHEMA_VERSION = 1
+"""Version of the artifact format that this code reads and writes."""
+
+
+@dataclass(frozen=True)
+class BaseModel:
+    """Where the weights came from. `weights_sha256` is the hash of the ``model.safetensors`` that was exported."""
+
+    id: str
+    revision: str
+    source: str
+    license: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    adapter_sha256: str | None
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """The graph. `layer` counts as Transformers does: ``hidden_states[layer]``, the output of block `layer`, 0 the embeddings."""
+
+    layer: int
+    final_norm: bool
+    hidden_size: int
+    key_value_heads: int
+    head_size: int
+    vocabulary_size: int
+    opset: int
+    precision: str
+    recipe: str
+
+
+@dataclass(frozen=True)
+class WindowConfig:
+    """Windows in tokens; `stride` is the step between starts, so ``size - stride`` tokens overlap."""
+
+    size: int
+    stride: int
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """What stands before every text of an origin; its keys and values are in ``detector.safetensors``.
+
+    `ids` are the first token, which takes a decoder's outsized activations, and the tokens of `text`.
+    """
+
+    text: str
+    ids: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """A named threshold: flagged when ``score >= threshold``, at `fpr` false positives on `n_benign` texts of `data`."""
+
+    origin: str
+    fpr: float
+    threshold: float
+    tpr: float
+    n_benign: int
+    n_attack: int
+    data: str
+
+
+@dataclass(frozen=True)
+class ArtifactConfig:
+    """``config.json``, whole."""
+
+    schema_version: int
+    name: str
+    base_model: BaseModel
+    encoder: EncoderConfig
+    window: WindowConfig
+    pooling: str
+    segment: int
+    head: str
+    prefixes: dict[str, Prefix]
+    operating_points: tuple[OperatingPoint, ...]
+    default_fpr: float
+
+    def operating_point(self, origin: str, fpr: float | None = None) -> OperatingPoint | None:
+        """The operating point of one origin at one false-positive rate (default: `default_fpr`); None when there is none."""
+        wanted = self.default_fpr if fpr is None else fpr
+        return next((p for p in self.operating_points if p.origin == origin and p.fpr == wanted), None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain dict for JSON."""
+        return asdict(self)
+
+
+def check_config(config: ArtifactConfig, path: Path) -> None:
+    """Refuse what types alone do not.
+
+    Parameters
+    ----------
+    config : ArtifactConfig
+    path : Path
+        File it was read from, for the error.
+
+    Raises
+    ------
+    ArtifactCorruptError
+        If a size is not positive, an origin lacks its prefix or its default operating point, or a threshold is out of range.
+    """
+    encoder, window = config.encoder, config.window
+    sizes = (encoder.layer, encoder.hidden_size, encoder.key_value_heads, encoder.head_size, window.size, window.stride, config.segment)
+    problem = None
+    if min(sizes) < 1 or window.stride > window.size:
+        problem = "sizes must be at least 1, and the stride at most the window"
+    elif set(config.prefixes) != set(ORIGINS):
+        problem = f"prefixes must be given for {', '.join(ORIGINS)}"
+    elif any(config.operating_point(origin) is None for origin in ORIGINS):
+        problem = "every origin needs an operating point at default_fpr"
+    elif not all(0.0 <= point.threshold <= 1.0 for point in config.operating_points):
+        problem = "thresholds must lie in [0, 1]"
+    if problem:
+        raise ArtifactCorruptError(f"{path}: {problem}. Fetch or build the artifact again.")
