@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -22,7 +23,7 @@ sys.path[:0] = [str(ROOT)]
 
 from alknet_firewall import Firewall  # noqa: E402
 from alknet_firewall.verdict import ORIGINS  # noqa: E402
-from benchmarks.common import environment, read_results, write_results  # noqa: E402
+from benchmarks.common import environment, markdown_table, read_results, write_results  # noqa: E402
 from export.data import Example, all_examples, split_examples  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
@@ -110,15 +111,16 @@ def tpr_at(labels: npt.NDArray[np.int64], values: Scores, fpr: float = FPR) -> f
     return float((values[labels == 1] > benign[int(fpr * len(benign))]).mean())
 
 
-def table(results: dict) -> str:
+def table(results: dict[str, Any]) -> str:
     """Markdown."""
-    lines = ["| system | origin | ROC AUC | TPR at 1 % FPR (95 % interval) | harmless | attacks |", "|---|---|---|---|---|---|"]
+    rows = []
     for system, origins in results["systems"].items():
         for origin, f in origins.items():
             low, high = f["tpr_interval"]
-            figures = f"{f['roc_auc']:.3f} | {f['tpr']:.2f} ({low:.2f}-{high:.2f}) | {f['n_benign']} | {f['n_attack']}"
-            lines.append(f"| {system} | {origin} | {figures} |")
-    return "\n".join(lines)
+            rows.append(
+                [system, origin, f"{f['roc_auc']:.3f}", f"{f['tpr']:.2f} ({low:.2f}-{high:.2f})", str(f["n_benign"]), str(f["n_attack"])]
+            )
+    return markdown_table(["system", "origin", "ROC AUC", "TPR at 1 % FPR (95 % interval)", "harmless", "attacks"], rows)
 
 
 if __name__ == "__main__":

@@ -68,10 +68,7 @@ def export_graph(weights: Path, layer: int, precision: str, adapter: Path | None
     ModelProto
         The same bytes for the same inputs.
     """
-    model = load_backbone(weights, layer, adapter)
-    if precision == "int8":
-        _rotate(model)
-    graph = simplify(_optimum_export(model))
+    graph = trace(weights, layer, adapter, rotated=precision == "int8")
     if precision == "int8":
         graph = quantize(graph)
     for axis, name in enumerate(("batch_size", "sequence_length")):  # the tracer writes down the lengths it was shown
@@ -81,6 +78,14 @@ def export_graph(weights: Path, layer: int, precision: str, adapter: Path | None
     onnx.helper.set_model_props(graph, {"layer": str(layer), "precision": precision})
     onnx.checker.check_model(graph)
     return graph
+
+
+def trace(weights: Path, layer: int, adapter: Path | None = None, *, rotated: bool) -> onnx.ModelProto:
+    """The cut backbone as an fp32 graph, with the residual stream as it is or rotated."""
+    model = load_backbone(weights, layer, adapter)
+    if rotated:
+        _rotate(model)
+    return simplify(_optimum_export(model))
 
 
 def simplify(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -20,7 +20,7 @@ from alknet_firewall.tensors import FloatArray, IntArray
 from export.data import Example
 
 FOLDS = 5
-LONGEST_CHARACTERS = 6_000
+LONGEST_CHARACTERS = 3_000
 """Texts are fitted on up to here: what follows in a long text is more of the same, and takes most of the time."""
 
 CHUNK = 64
@@ -60,7 +60,7 @@ def fit_head(
     Detector, tuple of OperatingPoint
     """
     options = options or FitOptions()
-    data = extract(firewall, examples)
+    data = extract(firewall, examples, LONGEST_CHARACTERS)
     labels, weights = np.array([e.label for e in examples]), source_weights(examples)
     detector = fit_detector(data.features, data.texts, labels, weights, options)
     if held_out:
@@ -76,15 +76,15 @@ def fit_head(
     return detector.rescaled(slope, shift), points
 
 
-def extract(firewall: Firewall, examples: Sequence[Example]) -> FeatureSet:
-    """Features of every segment of every example, in the order of the examples."""
+def extract(firewall: Firewall, examples: Sequence[Example], longest: int | None = None) -> FeatureSet:
+    """Features of every segment of every example, in the order of the examples; of the first `longest` characters, or of all."""
     features: list[FloatArray] = []
     owners: list[IntArray] = []
     with click.progressbar(range(0, len(examples), CHUNK), label="features", file=sys.stderr) as chunks:
         for start in chunks:
             part = examples[start : start + CHUNK]
             rows: list[list[FloatArray]] = [[] for _ in part]
-            for index, segments in firewall.segments([e.text[:LONGEST_CHARACTERS] for e in part], [e.origin for e in part]):
+            for index, segments in firewall.reader.segments([e.text[:longest] for e in part], [e.origin for e in part]):
                 rows[index] += [segment.features for segment in segments]
             for index, own in enumerate(rows):
                 features.append(np.stack(own))

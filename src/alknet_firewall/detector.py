@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alknet_firewall.errors import ArtifactCorruptError, ShapeError
-from alknet_firewall.tensors import Array, FloatArray
+from alknet_firewall.tensors import Array, FloatArray, float_tensor
 
 
 @dataclass(frozen=True)
@@ -125,13 +125,3 @@ class Detector:
             return cls(**{field.name: float_tensor(tensors, f"detector.{field.name}", where) for field in fields(cls)})
         except ShapeError as err:
             raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
-
-
-def float_tensor(tensors: Mapping[str, Any], name: str, where: str) -> FloatArray:
-    """One float32 array by name, or the error that says what is wrong with it."""
-    tensor = tensors.get(name)
-    if tensor is None or tensor.dtype != np.float32:
-        problem = "is missing" if tensor is None else f"is {tensor.dtype}, not float32"
-        raise ArtifactCorruptError(f"{where}: tensor {name} {problem}. Fetch or build the artifact again.")
-    array: FloatArray = tensor
-    return array

@@ -2,66 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from alknet_firewall.artifact import DETECTOR_FILE, MODEL_FILE, TOKENIZER_FILE, Artifact, load_artifact
-from alknet_firewall.detector import Detector, float_tensor
-from alknet_firewall.encoder import DEFAULT_PROVIDER, Encoder, Past
-from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError, ShapeError
+from alknet_firewall.artifact import DETECTOR_FILE, Artifact, load_artifact
+from alknet_firewall.detector import Detector
+from alknet_firewall.encoder import DEFAULT_PROVIDER
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
 from alknet_firewall.hub import resolve
-from alknet_firewall.pooling import POOLING, segment_ends, segment_features
-from alknet_firewall.tensors import FloatArray, IntArray, load_tensors
+from alknet_firewall.reader import BATCH_SIZE, Reader
+from alknet_firewall.tensors import load_tensors
 from alknet_firewall.text import MAX_CHARACTERS, check_origin, check_text, check_threshold
 from alknet_firewall.threads import resolve_threads
-from alknet_firewall.tokenizer import Tokenizer
-from alknet_firewall.verdict import ORIGINS, Origin, Span, Verdict
-from alknet_firewall.windows import batches, window_starts
-
-BATCH_SIZE = 8
-"""Windows that go through the graph together by default."""
+from alknet_firewall.verdict import Origin, Span, Verdict, merge_spans
 
 BATCH_TOLERANCE = 2e-3
 """Most that a score may differ between batches, orders and paddings. Sums in another order round differently in the
-last bit, and now and then
-that moves an activation to the next of its 255 levels; the scales themselves never depend on the batch."""
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A short stretch of a text, as the model sees it.
-
-    Attributes
-    ----------
-    start, end : int
-        Half-open range of characters in the text.
-    features : ndarray of shape (n_features,), float32
-    """
-
-    start: int
-    end: int
-    features: FloatArray
-
-
-@dataclass(frozen=True)
-class Window:
-    """A window of one of the texts of a call.
-
-    Attributes
-    ----------
-    text : int
-        Which text.
-    ids : ndarray of shape (n_tokens,), int64
-    offsets : ndarray of shape (n_tokens, 2), int64
-        Character range of each token in the text.
-    """
-
-    text: int
-    ids: IntArray
-    offsets: IntArray
+last bit, and now and then that moves an activation to the next of its 255 levels; the scales themselves never depend
+on the batch."""
 
 
 class Firewall:
@@ -91,10 +51,12 @@ class Firewall:
         tensors = load_tensors(artifact.path(DETECTOR_FILE))
         where = str(artifact.path(DETECTOR_FILE))
         self.detector = Detector.from_tensors(tensors, where)
-        self.pasts = {origin: _load_past(tensors, origin, where) for origin in ORIGINS}
-        _check_fit(artifact, self.detector, self.pasts)
-        self.tokenizer = Tokenizer.load(artifact.path(TOKENIZER_FILE))
-        self.encoder = Encoder(artifact.path(MODEL_FILE), self.threads, provider)
+        self.reader = Reader(artifact, tensors, self.threads, provider)
+        if self.detector.n_features != self.reader.n_features:
+            raise ArtifactCorruptError(
+                f"{where}: the head takes {self.detector.n_features} features, the pooling gives {self.reader.n_features}. "
+                "Fetch or build the artifact again."
+            )
 
     @classmethod
     def from_pretrained(
@@ -225,7 +187,7 @@ class Firewall:
         texts = _check_texts(texts)
         origins = _check_origins(origin, len(texts))
         limits = [self._limit(o, threshold, fpr) for o in origins]
-        segments = self.segments(texts, origins, batch_size=batch_size)
+        segments = self.reader.segments(texts, origins, batch_size=batch_size)
         n_windows = [0] * len(texts)
         scored: list[list[Span]] = [[] for _ in texts]
         for index, window in segments:
@@ -233,77 +195,6 @@ class Firewall:
             scores = self.detector.score(np.stack([segment.features for segment in window]))
             scored[index] += [Span(s.start, s.end, float(score)) for s, score in zip(window, scores, strict=True)]
         return [self._verdict(spans, limit, o, n) for spans, limit, o, n in zip(scored, limits, origins, n_windows, strict=True)]
-
-    def segments(
-        self, texts: Sequence[str], origins: Sequence[Origin], *, batch_size: int = BATCH_SIZE
-    ) -> Iterator[tuple[int, list[Segment]]]:
-        """Features of every segment of every window of texts, as the head sees them.
-
-        Parameters
-        ----------
-        texts : sequence of str
-        origins : sequence of {"prompt", "content"}
-            One a text.
-        batch_size : int
-            Most windows that go through the graph together.
-
-        Yields
-        ------
-        index : int
-            Which text.
-        segments : list of Segment
-            The segments of one of its windows, in order. Windows come in any order.
-        """
-        windows = [window for index, text in enumerate(texts) for window in self.windows(index, text)]
-        for origin in self.pasts:
-            chosen = [window for window in windows if origins[window.text] == origin]
-            for window, states in self.hidden_states(chosen, origin, batch_size=batch_size):
-                yield window.text, self._segments(window, states)
-
-    def windows(self, index: int, text: str) -> Iterator[Window]:
-        """The windows of one text, in order; every token is in at least one. `index` says which text it is."""
-        tokens = self.tokenizer.encode(text)
-        config = self.artifact.config.window
-        for start in window_starts(len(tokens.ids), config.size, config.stride):
-            chosen = slice(start, start + config.size)
-            yield Window(index, tokens.ids[chosen], tokens.offsets[chosen])
-
-    def hidden_states(
-        self, windows: Sequence[Window], origin: Origin, *, batch_size: int = BATCH_SIZE
-    ) -> Iterator[tuple[Window, FloatArray]]:
-        """Hidden states of windows, batched by length.
-
-        Parameters
-        ----------
-        windows : sequence of Window
-        origin : {"prompt", "content"}
-            Whose prefix stands before them.
-        batch_size : int
-            Most windows that go through the graph together.
-
-        Yields
-        ------
-        window : Window
-            In any order.
-        states : ndarray of shape (n_tokens, hidden_size), float32
-            Without padding.
-        """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidInputError("batch_size must be a whole number of at least 1.")
-        for batch in batches([window.ids for window in windows], batch_size):
-            states = self.encoder.hidden_states(batch.ids, batch.mask, self.pasts[origin])
-            for row, index in zip(states, batch.indices, strict=True):
-                yield windows[index], row[: len(windows[index].ids)]
-
-    def _segments(self, window: Window, states: FloatArray) -> list[Segment]:
-        """The segments of one window, with their characters."""
-        size = self.artifact.config.segment
-        ends = segment_ends(len(states), size)
-        starts = [0, *ends[:-1]]
-        return [
-            Segment(int(window.offsets[a, 0]), int(window.offsets[b - 1, 1]), row)
-            for a, b, row in zip(starts, ends, segment_features(states, size), strict=True)
-        ]
 
     def _limit(self, origin: Origin, threshold: float | None, fpr: float | None) -> float:
         """The threshold to compare with."""
@@ -316,29 +207,6 @@ class Firewall:
         score = max(segment.score for segment in segments)
         spans = merge_spans([segment for segment in segments if segment.score >= limit])
         return Verdict(score >= limit, score, limit, origin, spans, n_windows, self.artifact.id)
-
-
-def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Join spans that touch or overlap; the joined one has the highest score.
-
-    Parameters
-    ----------
-    spans : iterable of Span
-        In any order.
-
-    Returns
-    -------
-    tuple of Span
-        Ordered, disjoint, not touching.
-    """
-    merged: list[Span] = []
-    for span in sorted(spans, key=lambda s: (s.start, s.end)):
-        if merged and span.start <= merged[-1].end:
-            last = merged.pop()
-            merged.append(Span(last.start, max(last.end, span.end), max(last.score, span.score)))
-        else:
-            merged.append(span)
-    return tuple(merged)
 
 
 def _check_texts(texts: Iterable[str]) -> list[str]:
@@ -364,30 +232,3 @@ def _check_origins(origin: Origin | Sequence[Origin], n_texts: int) -> list[Orig
     if len(origins) != n_texts:
         raise InvalidInputError(f"There are {n_texts} texts but {len(origins)} origins. Give one origin for all, or one a text.")
     return origins
-
-
-def _load_past(tensors: Mapping[str, FloatArray], origin: Origin, where: str) -> Past:
-    """Keys and values of an origin's prefix."""
-    try:
-        return Past(*(float_tensor(tensors, f"prefix.{origin}.{part}", where) for part in ("keys", "values")))
-    except ShapeError as err:
-        raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
-
-
-def _check_fit(artifact: Artifact, detector: Detector, pasts: Mapping[Origin, Past]) -> None:
-    """The config, the head and the prefixes must speak of the same model."""
-    config = artifact.config
-    encoder = config.encoder
-    shape = (encoder.layer, encoder.key_value_heads, encoder.head_size)
-    found = {(past.keys.shape[0], past.keys.shape[1], past.keys.shape[3]) for past in pasts.values()}
-    problem = None
-    if config.pooling != POOLING:
-        problem = f"pooling {config.pooling!r} is not known to this version ({POOLING})"
-    elif detector.n_features != 2 * encoder.hidden_size:
-        problem = f"the head takes {detector.n_features} features, the pooling gives {2 * encoder.hidden_size}"
-    elif found != {shape}:
-        problem = f"the prefixes have (layers, heads, head size) {sorted(found)}, the config says {shape}"
-    elif any(past.n_tokens != len(config.prefixes[origin].ids) for origin, past in pasts.items()):
-        problem = "the prefixes have another number of tokens than the config says"
-    if problem:
-        raise ArtifactCorruptError(f"{artifact.folder}: {problem}. Fetch or build the artifact again, or update alknet-firewall.")

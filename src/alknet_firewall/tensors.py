@@ -75,3 +75,13 @@ def load_tensors(path: Path) -> dict[str, Array]:
         raise ArtifactNotFoundError(f"{path} does not exist. Check the path of the artifact.") from err
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as err:  # the last two: a type that numpy lacks
         raise ArtifactCorruptError(f"{path} is not a readable safetensors file. Fetch or build the artifact again.") from err
+
+
+def float_tensor(tensors: Mapping[str, Any], name: str, where: str) -> FloatArray:
+    """One float32 array by name, or the error that says what is wrong with it."""
+    tensor = tensors.get(name)
+    if tensor is None or tensor.dtype != np.float32:
+        problem = "is missing" if tensor is None else f"is {tensor.dtype}, not float32"
+        raise ArtifactCorruptError(f"{where}: tensor {name} {problem}. Fetch or build the artifact again.")
+    array: FloatArray = tensor
+    return array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -61,3 +62,26 @@ class Verdict:
     def as_dict(self) -> dict[str, Any]:
         """Plain dict for JSON: full-precision floats, spans as a list of dicts."""
         return {**asdict(self), "spans": [asdict(span) for span in self.spans]}
+
+
+def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Join spans that touch or overlap; the joined one has the highest score.
+
+    Parameters
+    ----------
+    spans : iterable of Span
+        In any order.
+
+    Returns
+    -------
+    tuple of Span
+        Ordered, disjoint, not touching.
+    """
+    merged: list[Span] = []
+    for span in sorted(spans, key=lambda s: (s.start, s.end)):
+        if merged and span.start <= merged[-1].end:
+            last = merged.pop()
+            merged.append(Span(last.start, max(last.end, span.end), max(last.score, span.score)))
+        else:
+            merged.append(span)
+    return tuple(merged)

@@ -44,11 +44,11 @@ def run(embedded: Firewall, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
 def program() -> Callable[..., Answer]:
     """Run ``python -m alknet_firewall`` in its own process."""
 
-    def call(*arguments: str | bytes | Path, stdin: bytes = b"", timeout: float = TIMEOUT_S, **env: str) -> Answer:
+    def call(*arguments: str | bytes | Path, stdin: bytes = b"", **env: str) -> Answer:
         pipe = subprocess.PIPE
         with start(*arguments, env=env, stdin=pipe, stdout=pipe, stderr=pipe) as process:
             try:
-                stdout, stderr = process.communicate(stdin, timeout)
+                stdout, stderr = process.communicate(stdin, TIMEOUT_S)
             finally:
                 process.kill()
         return Answer(process.returncode, stdout.decode(), stderr.decode())

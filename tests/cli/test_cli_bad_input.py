@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -153,10 +152,8 @@ def test_every_failure_of_a_run_is_reported(run, tmp_path):
 def test_line_of_ten_megabytes_is_refused_at_once_and_names_the_limit(program, tmp_path):
     path = tmp_path / "long.txt"
     path.write_bytes(b"One.\n" + b"marmalade " * 1_000_000 + b"\nThree.\n")
-    started = time.monotonic()
-    answer = program("scan", "--input", "lines", path, *FLAG_NONE, timeout=60)
+    answer = program("scan", "--input", "lines", path, *FLAG_NONE)  # scanned, it would outlast the time that a program gets here
     check_failure(answer, f"{path}:2", f"more than the limit of {MAX_CHARACTERS}", n_scanned=2)
-    assert time.monotonic() - started < 30
 
 
 def test_closed_stdin_is_a_failure_like_any_other():

@@ -74,12 +74,13 @@ class Screen(io.StringIO):
         return self.is_terminal
 
 
-@pytest.mark.parametrize("is_terminal", [True, False])
-def test_progress_over_files_has_a_bar_on_a_terminal_only(monkeypatch, tmp_path, is_terminal):
+@pytest.mark.parametrize(("is_terminal", "patience_s"), [(True, 0.0), (False, 0.0), (True, 3600.0)])
+def test_progress_over_files_has_a_bar_on_a_terminal_after_a_while(monkeypatch, tmp_path, is_terminal, patience_s):
     screen = Screen(is_terminal)
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr(progress, "PATIENCE_S", 0.0)
+    monkeypatch.setattr(progress, "PATIENCE_S", patience_s)
     monkeypatch.setattr(progress, "INTERVAL_S", 0.0)
+    is_drawn = is_terminal and not patience_s
     path = tmp_path / "lines.txt"
     path.write_text("12345678\n" * 4)
     records = [Record(str(path), number, None, "content", "12345678") for number in range(1, 5)]
@@ -87,6 +88,6 @@ def test_progress_over_files_has_a_bar_on_a_terminal_only(monkeypatch, tmp_path,
     assert list(line.watch(iter(records))) == records
     line.clear()
     shown = screen.getvalue()
-    assert ("[#############-----------------]  44%  2 texts" in shown) is is_terminal
-    assert shown.endswith("\r\x1b[K") is is_terminal
-    assert bool(shown) is is_terminal
+    assert ("[#############-----------------]  44%  2 texts" in shown) is is_drawn
+    assert shown.endswith("\r\x1b[K") is is_drawn
+    assert bool(shown) is is_drawn

@@ -31,7 +31,7 @@ def test_any_text_gives_a_verdict_or_an_invalid_input_error(text, origin, embedd
 
 @given(text=usable_texts)
 def test_offsets_run_through_the_text_without_a_gap(text, embedded):
-    tokens = embedded.tokenizer.encode(text)
+    tokens = embedded.reader.tokenizer.encode(text)
     starts, ends = tokens.offsets.T
     assert starts[0] == 0
     assert ends[-1] == len(text)
@@ -44,7 +44,7 @@ def test_offsets_run_through_the_text_without_a_gap(text, embedded):
 @given(text=usable_texts, origin=origins)
 def test_segments_of_the_windows_cover_the_text(text, origin, embedded):
     covered = np.zeros(len(text), bool)
-    for _, window in embedded.segments([text], [origin]):
+    for _, window in embedded.reader.segments([text], [origin]):
         for segment in window:
             assert 0 <= segment.start < segment.end <= len(text)
             covered[segment.start : segment.end] = True

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alknet_firewall import Span
-from alknet_firewall.firewall import merge_spans
 from alknet_firewall.pooling import segment_ends, segment_features
+from alknet_firewall.verdict import merge_spans
 from alknet_firewall.windows import batches, window_starts
 
 sizes_and_strides = st.integers(1, 300).flatmap(lambda size: st.tuples(st.just(size), st.integers(1, size)))

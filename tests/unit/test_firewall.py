@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from alknet_firewall import Firewall, InvalidInputError, Span
-from alknet_firewall.firewall import BATCH_TOLERANCE, merge_spans
+from alknet_firewall.firewall import BATCH_TOLERANCE
 from alknet_firewall.text import MAX_CHARACTERS
+from alknet_firewall.verdict import merge_spans
 from alknet_firewall.windows import window_starts
 
 SECRET = "heronsong"
@@ -215,7 +216,7 @@ def test_threshold_0_flags_everything_and_the_span_is_the_whole_text(text, origi
 def test_the_worst_stretch_is_where_its_span_says(embedded):
     """With the score as threshold, only the worst segment is left; the features alone say which one that is."""
     text = FILLER * 20 + ATTACK + FILLER * 20
-    segments = [segment for _, window in embedded.segments([text], ["content"]) for segment in window]
+    segments = [segment for _, window in embedded.reader.segments([text], ["content"]) for segment in window]
     scores = embedded.detector.score(np.stack([segment.features for segment in segments]))
     worst = segments[int(scores.argmax())]
     verdict = embedded.scan(text, "content", threshold=float(scores.max()) - 1e-6)
@@ -228,7 +229,7 @@ def test_the_worst_stretch_is_where_its_span_says(embedded):
 def test_the_number_of_windows_is_told(factor, embedded):
     window = embedded.artifact.config.window
     text = FILLER * max(1, int(factor * window.size / 20))
-    n_tokens = len(embedded.tokenizer.encode(text).ids)
+    n_tokens = len(embedded.reader.tokenizer.encode(text).ids)
     assert embedded.scan(text).windows == len(window_starts(n_tokens, window.size, window.stride))
 
 
@@ -258,7 +259,7 @@ def test_a_verdict_cannot_be_changed(embedded):
 
 def window_scores(firewall, text):
     """Range of characters and scores of the segments, for every window of a text in order; one at a time, so that padding plays no part."""
-    windows = [window for _, window in firewall.segments([text], ["content"], batch_size=1)]
+    windows = [window for _, window in firewall.reader.segments([text], ["content"], batch_size=1)]
     windows.sort(key=lambda window: window[0].start)
     return [(w[0].start, w[-1].end, firewall.detector.score(np.stack([segment.features for segment in w]))) for w in windows]
 
@@ -266,7 +267,7 @@ def window_scores(firewall, text):
 def test_an_attack_anywhere_in_a_long_text_changes_every_window_it_lies_in_and_no_other(embedded):
     """Nothing of a long text is skipped, wherever it stands. The two sentences have the same tokens in number, and so the same windows."""
     harmless = " The next tram leaves from the platform at the old market hall near us."
-    encode = embedded.tokenizer.encode
+    encode = embedded.reader.tokenizer.encode
     n_tokens = len(encode(ATTACK).ids)
     harmless += " now" * (n_tokens - len(encode(harmless).ids))
     n_sentences = 3 * embedded.artifact.config.window.size // len(encode(FILLER).ids)

@@ -103,14 +103,14 @@ def artifact_side(firewall: Firewall, texts: Sequence[str], origin: Origin) -> S
     owners: list[int] = []
     states: list[FloatArray] = []
     features: list[FloatArray] = []
-    windows = [window for index, text in enumerate(texts) for window in firewall.windows(index, text)]
-    computed = {id(window): (window, row) for window, row in firewall.hidden_states(windows, origin)}
+    windows = [window for index, text in enumerate(texts) for window in firewall.reader.windows(index, text)]
+    computed = {id(window): (window, row) for window, row in firewall.reader.hidden_states(windows, origin)}
     for window in windows:
         _, row = computed[id(window)]
         owners.append(window.text)
         states.append(row)
         features.append(segment_features(row, firewall.artifact.config.segment))
-    return _side(firewall, [firewall.tokenizer.encode(text).ids for text in texts], owners, states, features)
+    return _side(firewall, [firewall.reader.tokenizer.encode(text).ids for text in texts], owners, states, features)
 
 
 def _side(firewall: Firewall, ids: list[IntArray], owners: list[int], states: list[FloatArray], features: list[FloatArray]) -> Side:

@@ -23,7 +23,7 @@ def parity_texts(firewall: Firewall) -> list[str]:
     sentences = [case.text for case in load_selftest(firewall.artifact.path(SELFTEST_FILE)).cases]
     size = firewall.artifact.config.window.size
     running = " ".join(sentences)
-    while len(firewall.tokenizer.encode(running).ids) < 4 * size:
+    while len(firewall.reader.tokenizer.encode(running).ids) < 4 * size:
         running = f"{running}\n{running}"
     lengths = [1, 2, firewall.artifact.config.segment + 1, size - 1, size, size + 1, 2 * size + size // 3]
     return [*sentences, *(_cut_to(firewall, running, length) for length in lengths)]
@@ -31,8 +31,8 @@ def parity_texts(firewall: Firewall) -> list[str]:
 
 def _cut_to(firewall: Firewall, text: str, n_tokens: int) -> str:
     """A beginning of `text` that has exactly `n_tokens` tokens."""
-    offsets = firewall.tokenizer.encode(text).offsets
+    offsets = firewall.reader.tokenizer.encode(text).offsets
     for end in offsets[max(0, n_tokens - 4) :, 1]:
-        if len(firewall.tokenizer.encode(text[:end]).ids) == n_tokens:
+        if len(firewall.reader.tokenizer.encode(text[:end]).ids) == n_tokens:
             return text[:end]
     raise InvalidInputError(f"No beginning of the parity text has {n_tokens} tokens. Use other sentences in the self-test.")

@@ -1,0 +1,185 @@
+"""Text to features (floor 3): tokenizer, windows, encoder and pooling, wired for one artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from alknet_firewall.artifact import DETECTOR_FILE, MODEL_FILE, TOKENIZER_FILE, Artifact
+from alknet_firewall.encoder import DEFAULT_PROVIDER, Encoder, Past
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError, ShapeError
+from alknet_firewall.pooling import POOLING, segment_ends, segment_features
+from alknet_firewall.tensors import FloatArray, IntArray, float_tensor
+from alknet_firewall.tokenizer import Tokenizer
+from alknet_firewall.verdict import ORIGINS, Origin
+from alknet_firewall.windows import batches, window_starts
+
+BATCH_SIZE = 8
+"""Windows that go through the graph together by default."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A short stretch of a text, as the model sees it.
+
+    Attributes
+    ----------
+    start, end : int
+        Half-open range of characters in the text.
+    features : ndarray of shape (n_features,), float32
+    """
+
+    start: int
+    end: int
+    features: FloatArray
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window of one of the texts of a call.
+
+    Attributes
+    ----------
+    text : int
+        Which text.
+    ids : ndarray of shape (n_tokens,), int64
+    offsets : ndarray of shape (n_tokens, 2), int64
+        Character range of each token in the text.
+    """
+
+    text: int
+    ids: IntArray
+    offsets: IntArray
+
+
+class Reader:
+    """Reads texts the way an artifact was made to. Safe to share between threads, and usable after a fork."""
+
+    def __init__(self, artifact: Artifact, tensors: Mapping[str, FloatArray], threads: int, provider: str = DEFAULT_PROVIDER) -> None:
+        """Load tokenizer, graph and prefixes.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            A verified artifact.
+        tensors : mapping of str to ndarray
+            Content of its ``detector.safetensors``.
+        threads : int
+            Size of the session's pool.
+        provider : str
+            Execution provider of ONNX Runtime.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If the files do not fit together.
+        InvalidInputError
+            If ONNX Runtime has no such provider.
+        """
+        self.config = artifact.config
+        where = str(artifact.path(DETECTOR_FILE))
+        self.pasts = {origin: _load_past(tensors, origin, where) for origin in ORIGINS}
+        _check_fit(artifact, self.pasts)
+        self.tokenizer = Tokenizer.load(artifact.path(TOKENIZER_FILE))
+        self.encoder = Encoder(artifact.path(MODEL_FILE), threads, provider)
+
+    @property
+    def n_features(self) -> int:
+        """Length of a segment's features."""
+        return 2 * self.config.encoder.hidden_size
+
+    def segments(
+        self, texts: Sequence[str], origins: Sequence[Origin], *, batch_size: int = BATCH_SIZE
+    ) -> Iterator[tuple[int, list[Segment]]]:
+        """Features of every segment of every window of texts, as the head sees them.
+
+        Parameters
+        ----------
+        texts : sequence of str
+        origins : sequence of {"prompt", "content"}
+            One a text.
+        batch_size : int
+            Most windows that go through the graph together.
+
+        Yields
+        ------
+        index : int
+            Which text.
+        segments : list of Segment
+            The segments of one of its windows, in order. Windows come in any order.
+        """
+        windows = [window for index, text in enumerate(texts) for window in self.windows(index, text)]
+        for origin in self.pasts:
+            chosen = [window for window in windows if origins[window.text] == origin]
+            for window, states in self.hidden_states(chosen, origin, batch_size=batch_size):
+                yield window.text, self._segments(window, states)
+
+    def windows(self, index: int, text: str) -> Iterator[Window]:
+        """The windows of one text, in order; every token is in at least one. `index` says which text it is."""
+        tokens = self.tokenizer.encode(text)
+        config = self.config.window
+        for start in window_starts(len(tokens.ids), config.size, config.stride):
+            chosen = slice(start, start + config.size)
+            yield Window(index, tokens.ids[chosen], tokens.offsets[chosen])
+
+    def hidden_states(
+        self, windows: Sequence[Window], origin: Origin, *, batch_size: int = BATCH_SIZE
+    ) -> Iterator[tuple[Window, FloatArray]]:
+        """Hidden states of windows, batched by length.
+
+        Parameters
+        ----------
+        windows : sequence of Window
+        origin : {"prompt", "content"}
+            Whose prefix stands before them.
+        batch_size : int
+            Most windows that go through the graph together.
+
+        Yields
+        ------
+        window : Window
+            In any order.
+        states : ndarray of shape (n_tokens, hidden_size), float32
+            Without padding.
+        """
+        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+            raise InvalidInputError("batch_size must be a whole number of at least 1.")
+        for batch in batches([window.ids for window in windows], batch_size):
+            states = self.encoder.hidden_states(batch.ids, batch.mask, self.pasts[origin])
+            for row, index in zip(states, batch.indices, strict=True):
+                yield windows[index], row[: len(windows[index].ids)]
+
+    def _segments(self, window: Window, states: FloatArray) -> list[Segment]:
+        """The segments of one window, with their characters."""
+        size = self.config.segment
+        ends = segment_ends(len(states), size)
+        starts = [0, *ends[:-1]]
+        return [
+            Segment(int(window.offsets[a, 0]), int(window.offsets[b - 1, 1]), row)
+            for a, b, row in zip(starts, ends, segment_features(states, size), strict=True)
+        ]
+
+
+def _load_past(tensors: Mapping[str, FloatArray], origin: Origin, where: str) -> Past:
+    """Keys and values of an origin's prefix."""
+    try:
+        return Past(*(float_tensor(tensors, f"prefix.{origin}.{part}", where) for part in ("keys", "values")))
+    except ShapeError as err:
+        raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
+
+
+def _check_fit(artifact: Artifact, pasts: Mapping[Origin, Past]) -> None:
+    """The config and the prefixes must speak of the same model."""
+    config = artifact.config
+    encoder = config.encoder
+    shape = (encoder.layer, encoder.key_value_heads, encoder.head_size)
+    found = {(past.keys.shape[0], past.keys.shape[1], past.keys.shape[3]) for past in pasts.values()}
+    problem = None
+    if config.pooling != POOLING:
+        problem = f"pooling {config.pooling!r} is not known to this version ({POOLING})"
+    elif found != {shape}:
+        problem = f"the prefixes have (layers, heads, head size) {sorted(found)}, the config says {shape}"
+    elif any(past.n_tokens != len(config.prefixes[origin].ids) for origin, past in pasts.items()):
+        problem = "the prefixes have another number of tokens than the config says"
+    if problem:
+        raise ArtifactCorruptError(f"{artifact.folder}: {problem}. Fetch or build the artifact again, or update alknet-firewall.")
