@@ -20,6 +20,10 @@ from alknet_firewall.tensors import FloatArray, IntArray
 from export.data import Example
 
 FOLDS = 5
+SHARPNESS = 0.36
+"""Logits are softened by this after calibration: a score may be no sharper than the arithmetic behind it, so that what
+int8 rounds moves it by at most 0.02 (docs/adr/003). Neither the order of texts nor a verdict depends on it."""
+
 LONGEST_CHARACTERS = 3_000
 """Texts are fitted on up to here: what follows in a long text is more of the same, and takes most of the time."""
 
@@ -71,7 +75,7 @@ def fit_head(
         scores, judged = out_of_fold_scores(data, labels, weights, folds(examples), options), examples
         described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
     judged_labels, origins = np.array([e.label for e in judged]), [e.origin for e in judged]
-    slope, shift = platt_scaling(scores, judged_labels)
+    slope, shift = (SHARPNESS * value for value in platt_scaling(scores, judged_labels))
     points = operating_points(rescale(scores, slope, shift), judged_labels, origins, rates, described)
     return detector.rescaled(slope, shift), points
 

@@ -9,36 +9,17 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
 
 from export.corpus.disguise import DISGUISES, READABLE
 from export.corpus.parts import Block, Parts, fill, place
+from export.corpus.row import Row
 
 NEUTRAL_WRAPPERS = ("markup", "delimiter", "urgent", "posed_todo", "posed_colleague", "bare_context")
 """Wrappers that harmless parts wear too; the others pose as a user, a system or a tool, which is an attack in itself."""
 
 JSON_KINDS = ("tool_json", "tool_mcp")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One labelled text, and what it was made of. `label` is 1 for an attack."""
-
-    text: str
-    label: int
-    origin: str
-    family: str
-    language: str = "en"
-    context: str = ""
-    wrapper: str = ""
-    disguise: str = ""
-    pair: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain dict for JSON."""
-        return asdict(self)
 
 
 class Composer:

@@ -44,7 +44,7 @@ def check_text(text: object, max_characters: int = MAX_CHARACTERS) -> str:
     if len(text) > max_characters:
         raise InvalidInputError(
             f"The text has {len(text)} characters, more than the limit of {max_characters}. "
-            "Split it, or raise the limit with max_characters."
+            "Split it into parts and judge each; nothing is ever cut."
         )
     nul = text.find("\0")
     if nul >= 0:

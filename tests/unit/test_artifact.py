@@ -299,7 +299,6 @@ def test_a_config_that_is_no_json_is_named(content, light_copy, change_file, rew
 
 MISFITS = {
     "pooling": (set_at(["pooling"], "last_token"), "pooling 'last_token' is not known"),
-    "hidden size": (set_at(["encoder", "hidden_size"], 512), "the head takes .* features, the pooling gives 1024"),
     "layers": (set_at(["encoder", "layer"], 99), "the prefixes have .*, the config says"),
     "heads": (set_at(["encoder", "key_value_heads"], 9), "the prefixes have .*, the config says"),
     "head size": (set_at(["encoder", "head_size"], 32), "the prefixes have .*, the config says"),
@@ -381,13 +380,22 @@ def test_a_prefix_that_the_config_does_not_describe_names_the_artifact(axis, edi
     refused(edit_tensors(edit), "", "the prefixes have")
 
 
-def test_a_head_for_another_width_names_the_artifact(edit_tensors):
-    def edit(tensors):
-        for name in ("mean", "scale"):
-            tensors[f"detector.{name}"] = tensors[f"detector.{name}"][:-2]
-        tensors["detector.components"] = tensors["detector.components"][:, :-2]
+def test_a_head_for_another_width_is_named(artifact_copy, rewrite_manifest):
+    tensors = load_tensors(artifact_copy / DETECTOR_FILE)
+    for name in ("mean", "scale"):
+        tensors[f"detector.{name}"] = tensors[f"detector.{name}"][:-2]
+    tensors["detector.components"] = tensors["detector.components"][:, :-2]
+    save_tensors(artifact_copy / DETECTOR_FILE, tensors)
+    rewrite_manifest(artifact_copy)
+    refused(artifact_copy, DETECTOR_FILE, "the head takes .* features, the pooling gives")
 
-    refused(edit_tensors(edit), "", "the head takes .* features, the pooling gives")
+
+def test_a_config_of_another_width_names_the_head_that_does_not_fit(artifact_copy, rewrite_manifest):
+    document = json.loads((artifact_copy / CONFIG_FILE).read_bytes())
+    document["encoder"]["hidden_size"] += 1
+    (artifact_copy / CONFIG_FILE).write_text(json.dumps(document), encoding="utf-8")
+    rewrite_manifest(artifact_copy)
+    refused(artifact_copy, DETECTOR_FILE, "the head takes .* features, the pooling gives")
 
 
 # Other files, with a manifest that matches

@@ -123,6 +123,6 @@ def test_the_firewall_refuses_bad_threads_and_reports_good_ones(embedded):
     from alknet_firewall import Firewall
 
     assert embedded.threads == resolve_threads()
-    assert Firewall(embedded.artifact, threads=1).encoder.threads == 1
+    assert Firewall(embedded.artifact, threads=1).reader.encoder.threads == 1
     with pytest.raises(InvalidInputError, match="threads"):
         Firewall(embedded.artifact, threads=0)
