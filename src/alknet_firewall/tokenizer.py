@@ -20,7 +20,8 @@ class Tokens:
     Attributes
     ----------
     ids : ndarray of shape (n_tokens,), int64
-        Token ids; no special token is ever among them.
+        Token ids. Special tokens written in the text are plain characters; only bytes that the vocabulary lacks (a few control
+        characters, such as U+0004) become its unknown token.
     offsets : ndarray of shape (n_tokens, 2), int64
         Half-open character range of each token in the text. The tokens of one character that takes several all have that character's range.
     """

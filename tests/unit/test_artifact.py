@@ -17,6 +17,7 @@ from alknet_firewall.artifact import (
     TOKENIZER_FILE,
     load_artifact,
 )
+from alknet_firewall.firewall import BATCH_TOLERANCE
 from alknet_firewall.hub import EMBEDDED_FOLDER
 from alknet_firewall.tensors import load_tensors, save_tensors
 
@@ -88,7 +89,7 @@ def test_the_embedded_artifact_is_whole_and_named_after_its_manifest():
 def test_a_copy_with_a_new_manifest_gives_the_same_verdict(artifact_copy, rewrite_manifest, embedded):
     """So what the tests below see refused is refused for what they broke, not for how they broke it."""
     rewrite_manifest(artifact_copy)
-    assert scan_with(artifact_copy).score == pytest.approx(embedded.scan(TEXT).score, abs=1e-6)
+    assert scan_with(artifact_copy).score == pytest.approx(embedded.scan(TEXT).score, abs=BATCH_TOLERANCE)
 
 
 def test_a_file_that_is_no_part_of_the_format_is_not_looked_at(light_copy):
