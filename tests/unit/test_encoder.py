@@ -203,3 +203,10 @@ def test_one_thread_gives_the_scores_of_several(embedded):
     expected = embedded.reader.encoder.hidden_states(ids, mask, past)
     scale = float(np.sqrt((expected**2).mean()))
     np.testing.assert_allclose(single.hidden_states(ids, mask, past) / scale, expected / scale, atol=0.05)
+
+
+def test_the_session_takes_exact_integer_kernels_on_processors_without_vnni(embedded):
+    """Without this, scores on an emulated Haswell were off by up to 0.025 (docs/adr/003)."""
+    options = embedded.reader.encoder._session.get_session_options()
+    assert options.get_session_config_entry("session.x64quantprecision") == "1"
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
