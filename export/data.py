@@ -23,13 +23,12 @@ CONTENT_KINDS = ("indirect", "benign-context", "benign-docs", "benign-multilingu
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled text; `source` is what is left out together, `weight` how much it counts."""
+    """One labelled text; `source` is what is left out together."""
 
     text: str
     label: int
     origin: Origin
     source: str
-    weight: float = 1.0
 
 
 def corpus_examples(n_rows: int, seed: int) -> list[Example]:

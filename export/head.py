@@ -104,7 +104,7 @@ def folds(examples: Sequence[Example]) -> IntArray:
 def source_weights(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
     """Weight of each example: a source counts as the root of its size, so that large ones do not drown the others."""
     counts = Counter(e.source for e in examples)
-    return np.array([e.weight / counts[e.source] ** 0.5 for e in examples])
+    return np.array([counts[e.source] ** -0.5 for e in examples])
 
 
 def out_of_fold_scores(data: FeatureSet, labels: IntArray, weights: npt.NDArray[np.float64], fold: IntArray, options: FitOptions) -> Scores:
