@@ -11,13 +11,20 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 from export.corpus.disguise import DISGUISES, READABLE
-from export.corpus.parts import Block, Parts, fill, place
+from export.corpus.parts import Block, Parts, fill, locate, place
 from export.corpus.row import Row
 
 NEUTRAL_WRAPPERS = ("markup", "delimiter", "urgent", "posed_todo", "posed_colleague", "bare_context")
 """Wrappers that harmless parts wear too; the others pose as a user, a system or a tool, which is an attack in itself."""
+
+ASKED = ("plain", "plain_goal_tool")
+"""Injected instructions that are ordinary requests when a user types them."""
+
+REQUESTED = ("task", "agent_task", "code", "constraints")
+"""Ordinary requests that are injected instructions when a document makes them."""
 
 JSON_KINDS = ("tool_json", "tool_mcp")
 
@@ -79,7 +86,7 @@ class Composer:
             return row
         names = [n for n in DISGUISES if n in READABLE or len(row.text) < 400]
         name = self.rng.choice(names)
-        return replace(row, text=DISGUISES[name](row.text, self.rng), disguise=name)
+        return replace(row, text=DISGUISES[name](row.text, self.rng), disguise=name, injected=None)
 
     def _prompt_attack(self) -> Iterator[Row]:
         draw = self.rng.random()
@@ -95,13 +102,16 @@ class Composer:
             section, attack = self._pick("direct", ("override", "role_hijack", "fake_turn", "extract_direct", "policy", "completion"))
             _, request = self._pick("request", ("question", "task", "chatty", "code"))
             joined = [request, attack] if self.rng.random() < 0.75 else [attack, request]
-            row = Row(self.rng.choice(["\n", "\n\n", " "]).join(joined), 1, "prompt", f"mixed.{section}")
+            row = _joined(self.rng.choice(["\n", "\n\n", " "]), joined, attack, Row("", 1, "prompt", f"mixed.{section}"))
         yield self._disguised(row)
 
     def _prompt_benign(self) -> Iterator[Row]:
         draw = self.rng.random()
-        name = "request" if draw < 0.40 else "trigger" if draw < 0.66 else "fiction" if draw < 0.82 else ""
-        if name:
+        name = "request" if draw < 0.38 else "trigger" if draw < 0.63 else "fiction" if draw < 0.78 else "asked" if draw < 0.84 else ""
+        if name == "asked":
+            section, text = self._pick("payload", ASKED)
+            row = Row(text, 0, "prompt", f"asked.{section}")
+        elif name:
             section, text = self._pick(name)
             if self.rng.random() < 0.1:
                 text = f"{text}\n{self._pick(name)[1]}"
@@ -119,8 +129,8 @@ class Composer:
         _, request = self._pick("request", ("task", "question"))
         section, attack = self._pick("direct", ("override", "role_hijack", "extract_direct", "fake_turn"))
         yield Row(f"{request}\n\n{clean}", 0, "prompt", "pasted", context=context, pair=self._pairs)
-        text = f"{request}\n\n{clean}\n\n{attack}" if self.rng.random() < 0.7 else f"{attack}\n\n{clean}"
-        yield Row(text, 1, "prompt", f"pasted.{section}", context=context, pair=self._pairs)
+        joined = [request, clean, attack] if self.rng.random() < 0.7 else [attack, clean]
+        yield _joined("\n\n", joined, attack, Row("", 1, "prompt", f"pasted.{section}", context=context, pair=self._pairs))
 
     def _content_pair(self) -> Iterator[Row]:
         """A document with an injected instruction, and its harmless twin."""
@@ -130,10 +140,12 @@ class Composer:
         wrapper, wrapped = self._wrap(payload, ("",) if section == "trigger" and self.rng.random() < 0.5 else None)
         twin_wrapper, twin = self._twin()
         state = self.rng.getstate()
-        attack = place(document, _escaped(wrapped, context), self.rng)
+        escaped = _escaped(wrapped, context)
+        attack, start = locate(document, escaped, self.rng)
         self.rng.setstate(state)
         benign = place(document, None if twin is None else _escaped(twin, context), self.rng)
-        yield Row(attack, 1, "content", f"payload.{section}", context=context, wrapper=wrapper, pair=self._pairs)
+        injected = (start, start + len(escaped))
+        yield Row(attack, 1, "content", f"payload.{section}", context=context, wrapper=wrapper, pair=self._pairs, injected=injected)
         yield Row(benign, 0, "content", "document", context=context, wrapper=twin_wrapper, pair=self._pairs)
 
     def _content_bare(self) -> Iterator[Row]:
@@ -141,8 +153,10 @@ class Composer:
         section, payload = self._payload()
         wrapper, wrapped = self._wrap(payload)
         lead = self._pick("people", ("note", "ask_people", "quote"))[1]
-        text = self.rng.choice([wrapped, f"{lead} {wrapped}", f"{lead}\n{wrapped}", f"{wrapped}\n{lead}"])
-        yield self._disguised(Row(text, 1, "content", f"payload.{section}", context="short", wrapper=wrapper))
+        separator, joined = self.rng.choice([("", [wrapped]), (" ", [lead, wrapped]), ("\n", [lead, wrapped]), ("\n", [wrapped, lead])])
+        yield self._disguised(
+            _joined(separator, joined, wrapped, Row("", 1, "content", f"payload.{section}", context="short", wrapper=wrapper))
+        )
         draw = self.rng.random()
         if draw < 0.55:
             kind, benign = self._pick("people")
@@ -173,10 +187,10 @@ class Composer:
         section = self.rng.choice(["payload_trigger", "payload_plain"])
         payload = self._fill(self.rng.choice(sections[section])) if self.rng.random() < 0.8 else self._payload()[1]
         twin = self._fill(self.rng.choice(sections["people"])) if self.rng.random() < 0.7 else None
-        yield Row(
-            place(document, payload, self.rng), 1, "content", f"language.{section}", language=code, context="document", pair=self._pairs
-        )
-        yield Row(place(document, twin, self.rng), 0, "content", "language.document", language=code, context="document", pair=self._pairs)
+        text, start = locate(document, payload, self.rng)
+        kinds: dict[str, Any] = {"language": code, "context": "document", "pair": self._pairs}
+        yield Row(text, 1, "content", f"language.{section}", injected=(start, start + len(payload)), **kinds)
+        yield Row(place(document, twin, self.rng), 0, "content", "language.document", **kinds)
 
     def _language(self) -> tuple[str, dict[str, list[str]]]:
         return self.rng.choice(sorted(self.parts.languages.items()))
@@ -192,6 +206,9 @@ class Composer:
         return text, block.kind
 
     def _payload(self) -> tuple[str, str]:
+        if self.rng.random() < 0.1:
+            section, text = self._pick("request", REQUESTED)
+            return f"requested_{section}", text
         sections = tuple(s for s in self._lists["payload"] if s != "conceal")
         section, text = self._pick("payload", sections)
         if self.rng.random() < 0.08:
@@ -223,6 +240,12 @@ class Composer:
     def _fill_keeping_places(self, text: str) -> str:
         """Fill the slots but leave ``{payload}``."""
         return "{payload}".join(self._fill(piece) for piece in text.split("{payload}"))
+
+
+def _joined(separator: str, pieces: list[str], attack: str, row: Row) -> Row:
+    """The row with the pieces as its text, of which one is the attack."""
+    start = len(separator.join([*pieces[: pieces.index(attack)], ""])) if pieces.index(attack) else 0
+    return replace(row, text=separator.join(pieces), injected=(start, start + len(attack)))
 
 
 def _escaped(text: str, context: str) -> str:

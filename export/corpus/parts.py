@@ -93,7 +93,12 @@ def read_blocks(path: Path) -> list[Block]:
     return [Block(kind, text.strip("\n")) for kind, text in zip(pieces[::2], pieces[1::2], strict=True) if text.strip()]
 
 
-def place(text: str, payload: str | None, rng: random.Random, *, at_end: bool = False) -> str:
+def place(text: str, payload: str | None, rng: random.Random) -> str:
+    """The text that :func:`locate` gives."""
+    return locate(text, payload, rng)[0]
+
+
+def locate(text: str, payload: str | None, rng: random.Random) -> tuple[str, int]:
     """Put a payload at one of a text's places and remove the others, with their line when they stand alone on it.
 
     Parameters
@@ -104,27 +109,28 @@ def place(text: str, payload: str | None, rng: random.Random, *, at_end: bool = 
         None removes all places.
     rng : Random
         Chooses the place.
-    at_end : bool
-        Take the last place.
 
     Returns
     -------
-    str
+    text : str
+    start : int
+        Where the payload begins in it; 0 without a payload.
     """
     pieces = text.split(_PAYLOAD)
     n_places = len(pieces) - 1
     if not n_places:
-        return text if payload is None else f"{text}\n{payload}"
-    chosen = None if payload is None else n_places - 1 if at_end else rng.randrange(n_places)
-    result = pieces[0]
+        return (text, 0) if payload is None else (f"{text}\n{payload}", len(text) + 1)
+    chosen = None if payload is None else rng.randrange(n_places)
+    result, start = pieces[0], 0
     for index, piece in enumerate(pieces[1:]):
         if index == chosen:
+            start = len(result)
             result += f"{payload}{piece}"
         elif (not result or result.endswith("\n")) and (not piece or piece.startswith("\n")):
             result += piece.removeprefix("\n")
         else:
             result = result.rstrip(" ") + piece
-    return result
+    return result, start
 
 
 def fill(text: str, slots: dict[str, list[str]], rng: random.Random, depth: int = 0) -> str:

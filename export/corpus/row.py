@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Row:
-    """One labelled text, and what it was made of. `label` is 1 for an attack."""
+    """One labelled text, and what it was made of.
+
+    `label` is 1 for an attack. `injected` is the half-open range of characters that makes it one, where only a part of it does.
+    """
 
     text: str
     label: int
@@ -19,6 +22,7 @@ class Row:
     wrapper: str = ""
     disguise: str = ""
     pair: int | None = None
+    injected: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dict for JSON."""
