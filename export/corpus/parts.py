@@ -130,7 +130,7 @@ def locate(text: str, payload: str | None, rng: random.Random) -> tuple[str, int
             result += piece.removeprefix("\n")
         else:
             result = result.rstrip(" ") + piece
-    return result, start
+    return (result.rstrip("\n") if payload is None else result), start
 
 
 def fill(text: str, slots: dict[str, list[str]], rng: random.Random, depth: int = 0) -> str:

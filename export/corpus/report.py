@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import math
 import statistics
 from collections import Counter
@@ -29,6 +30,7 @@ from export.corpus.usage import FOLD, CountedParts, FoldParts, slot_uses
 ORIGINS = ("prompt", "content")
 COLUMNS = tuple((origin, label) for origin in ORIGINS for label in (0, 1))
 DIMENSIONS = ("family", "language", "context", "wrapper", "disguise")
+BANDS = (30, 60, 90, 120, 180, 250, 400, 600, 1000, 2000)
 N_SAMPLE = 20_000
 N_WORDS = 40
 N_MARKS = 12
@@ -83,7 +85,18 @@ def _lengths(rows: Sequence[Row]) -> str:
     for origin, label in COLUMNS:
         cuts = statistics.quantiles([len(row.text) for row in rows if (row.origin, row.label) == (origin, label)], n=20)
         lines.append([_column((origin, label)), *(round(cuts[i]) for i in (0, 4, 9, 14, 18))])
-    return "## Lengths\n\nQuantiles in characters.\n\n" + _table(["", "5 %", "25 %", "50 %", "75 %", "95 %"], lines)
+    quantiles = _table(["", "5 %", "25 %", "50 %", "75 %", "95 %"], lines)
+    return f"## Lengths\n\nQuantiles in characters.\n\n{quantiles}\n\nPer cent of attacks among rows of a length.\n\n{_bands(rows)}"
+
+
+def _bands(rows: Sequence[Row]) -> str:
+    """Share of attacks by length: one ROC AUC would not show a class of middling length."""
+    counts = Counter((bisect.bisect_right(BANDS, len(row.text)), row.origin, row.label) for row in rows)
+    lines = []
+    for band, start in enumerate((0, *BANDS)):
+        both = [(counts[band, origin, 0], counts[band, origin, 1]) for origin in ORIGINS]
+        lines.append([f"from {start}", *(f"{100 * attack / (benign + attack):.0f}" if benign + attack else "" for benign, attack in both)])
+    return _table(["characters", *ORIGINS], lines)
 
 
 def _parts_used(parts: CountedParts) -> str:

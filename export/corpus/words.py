@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 import string
+from collections import Counter
 
 _WORD = re.compile(r"[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]|[^\W\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff]+")
 
-MARKS = (*string.punctuation, "\n", "\n\n", "\u2019", "\u201c", "\u2014", "\u2013", "\u2026", "\u2022", "\u2192", "\ufffd")
+MARKS = (*string.punctuation, "\n", "\t", "\u2019", "\u201c", "\u2014", "\u2013", "\u2026", "\u2022", "\u2192", "\ufffd")
 """Marks that are counted, each per hundred characters."""
 
 SHAPES = (
@@ -25,6 +26,9 @@ SHAPES = (
     "ends_letter",
 )
 """The other features of :func:`surface`, before the marks."""
+
+
+_TESTS = (str.isupper, str.isdigit, str.isspace, lambda character: not character.isascii())
 
 
 def words(text: str) -> list[str]:
@@ -45,8 +49,8 @@ def surface(text: str) -> list[float]:
     list of float
         One number for each of `SHAPES` and `MARKS`.
     """
-    size, last = max(len(text), 1), text.rstrip()[-1:]
-    shares = (sum(map(test, text)) / size for test in (str.isupper, str.isdigit, str.isspace, lambda c: ord(c) > 127))
+    size, last, counts = max(len(text), 1), text.rstrip()[-1:], Counter(text)
+    shares = (sum(n for c, n in counts.items() if test(c)) / size for test in _TESTS)
     ends = (text[:1].isupper(), last in {".", "!", "\u3002"}, last in {"?", "\uff1f"}, last.isalnum())
-    lengths = (math.log(size), math.log(1 + text.count(" ")), math.log(1 + text.count("\n")))
-    return [*lengths, *shares, *map(float, ends), *(100 * text.count(mark) / size for mark in MARKS)]
+    lengths = (math.log(size), math.log(1 + counts[" "]), math.log(1 + counts["\n"]))
+    return [*lengths, *shares, *map(float, ends), *(100 * counts[mark] / size for mark in MARKS)]

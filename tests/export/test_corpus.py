@@ -1,11 +1,13 @@
 """The corpus: parts that parse, rows that are distinct, balanced, paired and deterministic."""
 
 import base64
+import bisect
 import codecs
 import json
 import random
 import re
 import urllib.parse
+from collections import Counter
 
 import pytest
 
@@ -52,8 +54,8 @@ def test_a_pair_differs_only_in_what_was_put_in(rows):
     for attack, benign in whole[:500]:
         assert (attack.label, benign.label) == (1, 0)
         assert attack.context == benign.context
-        shared = set(attack.text.split()) & set(benign.text.split())
-        assert len(shared) >= 0.3 * len(set(benign.text.split()))
+        words, others = (set(re.findall(r"\w+", row.text)) for row in (attack, benign))
+        assert len(words & others) >= 0.3 * len(others)
 
 
 def test_every_language_family_wrapper_and_disguise_occurs(rows):
@@ -82,7 +84,7 @@ def test_tool_json_without_disguise_is_still_json_after_the_payload(rows):
 
 
 def test_too_many_rows_is_an_error_that_says_so(monkeypatch, rows):
-    monkeypatch.setattr(Composer, "rows", lambda _: iter(rows[:3] * 1000))
+    monkeypatch.setattr(Composer, "draws", lambda _: iter([[row] for row in rows[:3]] * 1000))
     with pytest.raises(ValueError, match="no more than 3 distinct rows"):
         list(compose(PARTS, 4, seed=0))
 
@@ -107,10 +109,40 @@ def test_every_block_has_a_kind_and_only_known_slots(path):
         fill(block.text.replace("{payload}", ""), PARTS.slots, rng)
 
 
+def test_rows_say_which_characters_are_the_attack(rows):
+    told = [row for row in rows if row.injected is not None]
+    assert len(told) > N_ROWS / 5
+    assert all(row.label == 1 and not row.disguise for row in told)
+    assert all(0 <= row.injected[0] < row.injected[1] <= len(row.text) for row in told)
+    twins = {row.pair: row for row in rows if row.pair is not None and row.label == 0 and row.origin == "content" and row.context}
+    checked = 0
+    for row in told:
+        twin = twins.get(row.pair)
+        if twin is not None and row.origin == "content":
+            start, end = row.injected
+            assert twin.text.startswith(row.text[:start].rstrip())
+            assert twin.text.rstrip().endswith(row.text[end:].strip())
+            checked += 1
+    assert checked > 1000
+
+
+def test_length_does_not_tell_attacks_from_harmless_texts(rows):
+    for origin in ("prompt", "content"):
+        lengths = {label: sorted(len(row.text) for row in rows if row.origin == origin and row.label == label) for label in (0, 1)}
+        higher = sum(bisect.bisect_left(lengths[0], n) for n in lengths[1]) / (len(lengths[0]) * len(lengths[1]))
+        assert 0.44 < higher < 0.56  # the ROC AUC of length alone
+
+
+def test_pairs_are_whole(rows):
+    counts = Counter(row.pair for row in rows[:-1] if row.pair is not None)
+    assert {count for pair, count in counts.items() if pair != rows[-1].pair} == {2}
+
+
 def test_place_keeps_one_place_and_removes_the_lines_of_the_others():
     text = "Dear all,\n{payload}\nlunch is at one. {payload}\nBye"
     assert place(text, None, random.Random(0)) == "Dear all,\nlunch is at one.\nBye"
-    assert place(text, "NOW", random.Random(0), at_end=True) == "Dear all,\nlunch is at one. NOW\nBye"
+    both = {"Dear all,\nNOW\nlunch is at one.\nBye", "Dear all,\nlunch is at one. NOW\nBye"}
+    assert {place(text, "NOW", random.Random(seed)) for seed in range(20)} == both
     assert place("no place", "NOW", random.Random(0)) == "no place\nNOW"
 
 
