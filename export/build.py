@@ -30,6 +30,7 @@ from alknet_firewall.config import (
     SCHEMA_VERSION,
     ArtifactConfig,
     BaseModel,
+    Calibration,
     EncoderConfig,
     OperatingPoint,
     Prefix,
@@ -115,10 +116,11 @@ def build(
     config = _config(record, weights, out, options)
     pasts = _pasts(weights, options, config)
     tensors = {f"prefix.{o}.{part}": getattr(past, part) for o, past in pasts.items() for part in ("keys", "values")}
-    draft = _write(out, config, tensors, _blank_detector(config), ())
+    draft = _write(out, config, tensors, _blank_detector(config))
     _say(f"fitting the head on {len(examples)} texts")
-    detector, points = fit_head(Firewall(draft), examples, held_out, options.rates)
-    artifact = _write(out, config, tensors, detector, points)
+    head = fit_head(Firewall(draft), examples, held_out, options.rates)
+    config = replace(config, calibration=head.calibration, operating_points=head.points)
+    artifact = _write(out, config, tensors, head.detector)
     _say("comparing with torch")
     report = check_parity(Firewall(artifact), weights, options.adapter)
     (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
@@ -131,7 +133,7 @@ def build(
 
 
 def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptions) -> ArtifactConfig:
-    """The config, still without operating points of its own."""
+    """The config, still with a neutral calibration and without operating points of its own."""
     model = json.loads((weights / CONFIG_FILE).read_text(encoding="utf-8"))
     base = BaseModel(
         record.id,
@@ -165,6 +167,7 @@ def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptio
         options.segment,
         HEAD,
         prefixes(out / TOKENIZER_FILE),
+        {str(o): Calibration(1.0, 0.0, 0.0) for o in ORIGINS},
         blank,
         options.default_fpr,
     )
@@ -194,12 +197,9 @@ def _blank_detector(config: ArtifactConfig) -> Detector:
     return Detector(0 * ones, ones, np.eye(1, n_features, dtype=np.float32), none, none)
 
 
-def _write(
-    out: Path, config: ArtifactConfig, tensors: dict[str, Array], detector: Detector, points: tuple[OperatingPoint, ...]
-) -> Artifact:
+def _write(out: Path, config: ArtifactConfig, tensors: dict[str, Array], detector: Detector) -> Artifact:
     """Write what depends on the head, then the self-test that it answers, and open the folder as an artifact."""
     save_tensors(out / DETECTOR_FILE, {**tensors, **detector.as_tensors()})
-    config = replace(config, operating_points=points or config.operating_points)
     (out / CONFIG_FILE).write_text(json.dumps(config.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for name in (PARITY_FILE, SELFTEST_FILE, "README.md"):
         (out / name).write_text("{}\n", encoding="utf-8")

@@ -12,11 +12,13 @@ import click
 import numpy as np
 import numpy.typing as npt
 
-from alknet_firewall.config import OperatingPoint
-from alknet_firewall.detector import Detector
+from alknet_firewall.config import Calibration, OperatingPoint
+from alknet_firewall.detector import Detector, calibrated
 from alknet_firewall.firewall import Firewall
-from alknet_firewall.fit import FitOptions, Scores, fit_detector, operating_points, platt_scaling, rescale, text_scores
+from alknet_firewall.fit import UNKNOWN, FitOptions, Scores, fit_calibration, fit_detector, operating_points, worst_segments
+from alknet_firewall.reader import Segment
 from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.verdict import ORIGINS, PLAIN
 from export.data import Example
 
 FOLDS = 5
@@ -32,10 +34,40 @@ CHUNK = 64
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """Segments of all examples. `texts` says which example a segment belongs to."""
+    """Segments of all examples.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_segments, n_features), float32
+    texts : ndarray of shape (n_segments,), int64
+        Which example a segment belongs to.
+    known : ndarray of shape (n_segments,), int64
+        Label of a segment where the example says which characters are the attack, else :data:`alknet_firewall.fit.UNKNOWN`.
+    lengths : ndarray of shape (n_examples,), int64
+        Segments of each example's own text, views not counted.
+    """
 
     features: FloatArray
     texts: IntArray
+    known: IntArray
+    lengths: IntArray
+
+    def subset(self, chosen: IntArray) -> FeatureSet:
+        """The segments of the chosen examples, which are counted from 0 again."""
+        position = np.full(len(self.lengths), -1, np.int64)
+        position[chosen] = np.arange(len(chosen))
+        renumbered = position[self.texts]
+        kept = renumbered >= 0
+        return FeatureSet(self.features[kept], renumbered[kept], self.known[kept], self.lengths[chosen])
+
+
+@dataclass(frozen=True)
+class Head:
+    """What :func:`fit_head` fits."""
+
+    detector: Detector
+    calibration: dict[str, Calibration]
+    points: tuple[OperatingPoint, ...]
 
 
 def fit_head(
@@ -44,7 +76,7 @@ def fit_head(
     held_out: Sequence[Example],
     rates: Sequence[float],
     options: FitOptions | None = None,
-) -> tuple[Detector, tuple[OperatingPoint, ...]]:
+) -> Head:
     """Fit the head; calibrate it and set its thresholds on scores of sources that were left out.
 
     Parameters
@@ -61,39 +93,73 @@ def fit_head(
 
     Returns
     -------
-    Detector, tuple of OperatingPoint
+    Head
     """
     options = options or FitOptions()
     data = extract(firewall, examples, LONGEST_CHARACTERS)
     labels, weights = np.array([e.label for e in examples]), source_weights(examples)
-    detector = fit_detector(data.features, data.texts, labels, weights, options)
+    detector = fit_detector(data.features, data.texts, labels, weights, options, data.known)
     if held_out:
-        watched, judged = extract(firewall, held_out), held_out
-        scores = text_scores(detector.score(watched.features), watched.texts)
+        watched, judged = extract(firewall, held_out, with_views=True), held_out
+        logits = worst_segments(detector.logits(watched.features), watched.texts)
         described = f"{len(held_out)} texts of {len({e.source for e in held_out})} sources that neither backbone nor head saw"
     else:
-        scores, judged = out_of_fold_scores(data, labels, weights, folds(examples), options), examples
+        watched, judged, logits = data, examples, out_of_fold_logits(data, labels, weights, folds(examples), options)
         described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
-    judged_labels, origins = np.array([e.label for e in judged]), [e.origin for e in judged]
-    slope, shift = (SHARPNESS * value for value in platt_scaling(scores, judged_labels))
-    points = operating_points(rescale(scores, slope, shift), judged_labels, origins, rates, described)
-    return detector.rescaled(slope, shift), points
+    return Head(detector, *_calibrate(logits, watched.lengths, judged, rates, described))
 
 
-def extract(firewall: Firewall, examples: Sequence[Example], longest: int | None = None) -> FeatureSet:
+def _calibrate(
+    logits: Scores, lengths: IntArray, examples: Sequence[Example], rates: Sequence[float], described: str
+) -> tuple[dict[str, Calibration], tuple[OperatingPoint, ...]]:
+    """Calibration and thresholds, each origin by itself."""
+    labels, origins = np.array([e.label for e in examples]), np.array([e.origin for e in examples])
+    calibration, scores = {}, np.zeros(len(logits))
+    for origin in ORIGINS:
+        own = origins == origin
+        calibration[str(origin)] = fit_calibration(logits[own], lengths[own], labels[own], SHARPNESS)
+        scores[own] = calibrated(logits[own], lengths[own], calibration[origin])
+    return calibration, operating_points(scores, labels, origins.tolist(), rates, described)
+
+
+def extract(firewall: Firewall, examples: Sequence[Example], longest: int | None = None, *, with_views: bool = False) -> FeatureSet:
     """Features of every segment of every example, in the order of the examples; of the first `longest` characters, or of all."""
-    features: list[FloatArray] = []
-    owners: list[IntArray] = []
+    segments: list[list[Segment]] = []
     with click.progressbar(range(0, len(examples), CHUNK), label="features", file=sys.stderr) as chunks:
         for start in chunks:
             part = examples[start : start + CHUNK]
-            rows: list[list[FloatArray]] = [[] for _ in part]
-            for index, segments in firewall.reader.segments([e.text[:longest] for e in part], [e.origin for e in part]):
-                rows[index] += [segment.features for segment in segments]
-            for index, own in enumerate(rows):
-                features.append(np.stack(own))
-                owners.append(np.full(len(own), start + index, np.int64))
-    return FeatureSet(np.concatenate(features), np.concatenate(owners))
+            rows: list[list[Segment]] = [[] for _ in part]
+            texts, origins = [e.text[:longest] for e in part], [e.origin for e in part]
+            for index, own in firewall.reader.segments(texts, origins, with_views=with_views):
+                rows[index] += own
+            segments += rows
+    return feature_set(segments, examples)
+
+
+def feature_set(segments: Sequence[Sequence[Segment]], examples: Sequence[Example]) -> FeatureSet:
+    """The segments of each example as arrays."""
+    return FeatureSet(
+        np.stack([s.features for own in segments for s in own]),
+        np.repeat(np.arange(len(segments)), [len(own) for own in segments]),
+        np.array([label for own, e in zip(segments, examples, strict=True) for label in _known(own, e)]),
+        np.array([sum(s.view == PLAIN for s in own) for own in segments]),
+    )
+
+
+def _known(segments: Sequence[Segment], example: Example) -> list[int]:
+    """Labels of an example's segments: harmless before the injected part, an attack where they hold much of it, else unknown.
+
+    What follows an attack may well look suspicious: a decoder has read it by then.
+    """
+    if example.injected is None:
+        return [UNKNOWN] * len(segments)
+    start, end = example.injected
+    labels = []
+    for segment in segments:
+        shared = min(segment.end, end) - max(segment.start, start)
+        enough = shared >= 0.4 * min(segment.end - segment.start, end - start)
+        labels.append(0 if segment.end <= start else 1 if enough else UNKNOWN)
+    return labels
 
 
 def folds(examples: Sequence[Example]) -> IntArray:
@@ -107,20 +173,12 @@ def source_weights(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
     return np.array([counts[e.source] ** -0.5 for e in examples])
 
 
-def out_of_fold_scores(data: FeatureSet, labels: IntArray, weights: npt.NDArray[np.float64], fold: IntArray, options: FitOptions) -> Scores:
-    """Score of every text by a head that saw none of its fold."""
-    scores = np.zeros(len(labels))
+def out_of_fold_logits(data: FeatureSet, labels: IntArray, weights: npt.NDArray[np.float64], fold: IntArray, options: FitOptions) -> Scores:
+    """Logit of every text's worst segment by a head that saw none of its fold."""
+    logits = np.zeros(len(labels))
     for left_out in sorted(set(fold.tolist())):
         kept, out = np.flatnonzero(fold != left_out), np.flatnonzero(fold == left_out)
-        detector = fit_detector(*_subset(data, kept), labels[kept], weights[kept], options)
-        features, texts = _subset(data, out)
-        scores[out] = text_scores(detector.score(features), texts)
-    return scores
-
-
-def _subset(data: FeatureSet, chosen: IntArray) -> tuple[FloatArray, IntArray]:
-    """Segments of the chosen texts, which are counted from 0 again."""
-    position = np.full(int(data.texts.max()) + 1, -1, np.int64)
-    position[chosen] = np.arange(len(chosen))
-    renumbered = position[data.texts]
-    return data.features[renumbered >= 0], renumbered[renumbered >= 0]
+        fitted, judged = data.subset(kept), data.subset(out)
+        detector = fit_detector(fitted.features, fitted.texts, labels[kept], weights[kept], options, fitted.known)
+        logits[out] = worst_segments(detector.logits(judged.features), judged.texts)
+    return logits

@@ -9,7 +9,7 @@ from typing import Any
 from alknet_firewall.errors import ArtifactCorruptError
 from alknet_firewall.verdict import ORIGINS
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the artifact format that this code reads and writes."""
 
 
@@ -61,6 +61,19 @@ class Prefix:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """What turns the logit of a text's worst segment into its score, for one origin.
+
+    ``score = 1 / (1 + exp(-(slope * logit + shift - length * ln(n_segments))))``: the worst of many harmless segments looks worse than the
+    worst of few, and `length` takes away what is due to their number, so that one threshold holds for texts of every length.
+    """
+
+    slope: float
+    shift: float
+    length: float
+
+
+@dataclass(frozen=True)
 class OperatingPoint:
     """A named threshold: flagged when ``score >= threshold``, at `fpr` false positives on `n_benign` texts of `data`."""
 
@@ -86,6 +99,7 @@ class ArtifactConfig:
     segment: int
     head: str
     prefixes: dict[str, Prefix]
+    calibration: dict[str, Calibration]
     operating_points: tuple[OperatingPoint, ...]
     default_fpr: float
 
@@ -111,7 +125,7 @@ def check_config(config: ArtifactConfig, path: Path) -> None:
     Raises
     ------
     ArtifactCorruptError
-        If a size is not positive, an origin lacks its prefix or its default operating point, or a threshold is out of range.
+        If a size is not positive, an origin lacks its prefix, its calibration or its default operating point, or a number is out of range.
     """
     encoder, window = config.encoder, config.window
     sizes = (encoder.layer, encoder.hidden_size, encoder.key_value_heads, encoder.head_size, window.size, window.stride, config.segment)
@@ -120,6 +134,10 @@ def check_config(config: ArtifactConfig, path: Path) -> None:
         problem = "sizes must be at least 1, and the stride at most the window"
     elif set(config.prefixes) != set(ORIGINS):
         problem = f"prefixes must be given for {', '.join(ORIGINS)}"
+    elif set(config.calibration) != set(ORIGINS):
+        problem = f"calibration must be given for {', '.join(ORIGINS)}"
+    elif not all(c.slope > 0.0 and c.length >= 0.0 for c in config.calibration.values()):
+        problem = "a calibration needs a slope above 0 and a length of at least 0"
     elif any(config.operating_point(origin) is None for origin in ORIGINS):
         problem = "every origin needs an operating point at default_fpr"
     elif not all(0.0 <= point.threshold <= 1.0 for point in config.operating_points):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from alknet_firewall.config import Calibration
 from alknet_firewall.errors import ArtifactCorruptError, ShapeError
 from alknet_firewall.tensors import Array, FloatArray, float_tensor
 
@@ -69,8 +70,8 @@ class Detector:
             raise ShapeError(f"Features of shape {features.shape} do not fit a detector of {self.n_features} features.")
         return np.asarray(((features - self.mean) / self.scale) @ self.components.T, np.float32)
 
-    def score(self, features: FloatArray) -> npt.NDArray[np.float64]:
-        """Scores of segments.
+    def logits(self, features: FloatArray) -> npt.NDArray[np.float64]:
+        """Logits of segments.
 
         Parameters
         ----------
@@ -79,7 +80,7 @@ class Detector:
         Returns
         -------
         ndarray of shape (n_segments,), float64
-            In [0, 1], higher = more suspicious: the logistic function of the linear head.
+            Finite, higher = more suspicious; see :func:`calibrated` for scores.
 
         Raises
         ------
@@ -90,12 +91,7 @@ class Detector:
             logits = (self.project(features) @ self.weights + self.bias[0]).astype(np.float64)
         if not np.isfinite(logits).all():
             raise ShapeError("Features must be finite numbers. The graph gave none: verify the artifact.")
-        return np.asarray(0.5 * (1.0 + np.tanh(0.5 * logits)), np.float64)
-
-    def rescaled(self, slope: float, shift: float) -> Detector:
-        """The same head with its logits stretched by `slope` and moved by `shift`."""
-        bias = (self.bias * slope + shift).astype(np.float32)
-        return replace(self, weights=(self.weights * slope).astype(np.float32), bias=bias)
+        return np.asarray(logits, np.float64)
 
     def as_tensors(self) -> dict[str, Array]:
         """Named arrays for :func:`alknet_firewall.tensors.save_tensors`."""
@@ -125,3 +121,24 @@ class Detector:
             return cls(**{field.name: float_tensor(tensors, f"detector.{field.name}", where) for field in fields(cls)})
         except ShapeError as err:
             raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
+
+
+def calibrated(
+    logits: npt.NDArray[np.float64], n_segments: int | npt.NDArray[np.int64], calibration: Calibration
+) -> npt.NDArray[np.float64]:
+    """Scores of segments or texts.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n,), float64
+    n_segments : int or ndarray of shape (n,), int64
+        How many segments the text of each has, at least 1.
+    calibration : Calibration
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        In [0, 1], higher = more suspicious; the formula is in :class:`alknet_firewall.config.Calibration`.
+    """
+    values = calibration.slope * logits + calibration.shift - calibration.length * np.log(n_segments)
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)), np.float64)

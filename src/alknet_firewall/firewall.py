@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from alknet_firewall.artifact import DETECTOR_FILE, Artifact, load_artifact
-from alknet_firewall.detector import Detector
+from alknet_firewall.detector import Detector, calibrated
 from alknet_firewall.encoder import DEFAULT_PROVIDER
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
 from alknet_firewall.hub import resolve
-from alknet_firewall.reader import BATCH_SIZE, Reader
+from alknet_firewall.reader import BATCH_SIZE, Reader, Segment
 from alknet_firewall.tensors import load_tensors
 from alknet_firewall.text import MAX_CHARACTERS, check_origin, check_text, check_threshold
 from alknet_firewall.threads import resolve_threads
-from alknet_firewall.verdict import Origin, Span, Verdict, merge_spans
+from alknet_firewall.thresholds import load_thresholds
+from alknet_firewall.verdict import PLAIN, Origin, Span, Verdict, merge_spans
 
 BATCH_TOLERANCE = 1e-2
 """Most that a score may differ between batches, orders and paddings. Sums in another order round differently in the
@@ -27,7 +28,9 @@ on the batch. Measured on 1,246 short texts: 99 % within 3e-7, the largest 0.003
 class Firewall:
     """Judges texts. Load it once and share it: scanning is safe from many threads and after a fork."""
 
-    def __init__(self, artifact: Artifact, *, threads: int | None = None, provider: str = DEFAULT_PROVIDER) -> None:
+    def __init__(
+        self, artifact: Artifact, *, threads: int | None = None, provider: str = DEFAULT_PROVIDER, thresholds: str | Path | None = None
+    ) -> None:
         """Wire the parts of a verified artifact.
 
         Parameters
@@ -38,15 +41,18 @@ class Firewall:
             See :func:`alknet_firewall.threads.resolve_threads`.
         provider : str
             Execution provider of ONNX Runtime.
+        thresholds : str or Path, optional
+            See :meth:`from_pretrained`.
 
         Raises
         ------
         ArtifactCorruptError
             If the files do not fit together.
         InvalidInputError
-            If the threads or the provider cannot be used.
+            If the threads, the provider or the thresholds cannot be used.
         """
         self.artifact = artifact
+        self.thresholds = {} if thresholds is None else load_thresholds(thresholds, artifact.id)
         self.threads = resolve_threads(threads)
         tensors = load_tensors(artifact.path(DETECTOR_FILE))
         where = str(artifact.path(DETECTOR_FILE))
@@ -67,6 +73,7 @@ class Firewall:
         offline: bool = False,
         threads: int | None = None,
         provider: str = DEFAULT_PROVIDER,
+        thresholds: str | Path | None = None,
     ) -> Firewall:
         """Load an artifact: the embedded one, a folder, or one from the Hub.
 
@@ -82,6 +89,8 @@ class Firewall:
             Threads of the session: this, then ``ALKNET_FIREWALL_THREADS``, then the cores that affinity and cgroup quota give.
         provider : str
             Execution provider of ONNX Runtime.
+        thresholds : str or Path, optional
+            File that ``alknet-firewall calibrate`` wrote for this artifact: its thresholds are the default for the origins it has.
 
         Returns
         -------
@@ -100,16 +109,17 @@ class Firewall:
         >>> firewall.scan("What is the capital of France?").flagged
         False
         """
-        return cls(load_artifact(resolve(source, revision, offline=offline)), threads=threads, provider=provider)
+        return cls(load_artifact(resolve(source, revision, offline=offline)), threads=threads, provider=provider, thresholds=thresholds)
 
     def threshold(self, origin: Origin, fpr: float | None = None) -> float:
-        """Threshold of an operating point of the artifact.
+        """Threshold that scores of an origin are compared with.
 
         Parameters
         ----------
         origin : {"prompt", "content"}
         fpr : float, optional
-            False-positive rate of the operating point; by default the artifact's own choice.
+            False-positive rate of the artifact's operating point; by default the user's threshold where one was given, else the
+            artifact's own choice.
 
         Returns
         -------
@@ -120,6 +130,9 @@ class Firewall:
         InvalidInputError
             If the artifact has no such operating point; the message lists those it has.
         """
+        own = self.thresholds.get(check_origin(origin)) if fpr is None else None
+        if own is not None:
+            return own.threshold
         config = self.artifact.config
         point = config.operating_point(check_origin(origin), fpr)
         if point is None:
@@ -127,7 +140,9 @@ class Firewall:
             raise InvalidInputError(f"The artifact has no operating point at this false-positive rate. It has: {rates}.")
         return point.threshold
 
-    def scan(self, text: str, origin: Origin = "prompt", *, threshold: float | None = None, fpr: float | None = None) -> Verdict:
+    def scan(
+        self, text: str, origin: Origin = "prompt", *, threshold: float | None = None, fpr: float | None = None, with_views: bool = True
+    ) -> Verdict:
         """Judge one text of any length.
 
         Parameters
@@ -140,6 +155,8 @@ class Firewall:
             In [0, 1]; instead of an operating point.
         fpr : float, optional
             Operating point of the artifact to use; see :meth:`threshold`.
+        with_views : bool
+            Read the text also as an attacker may have hidden it (:mod:`alknet_firewall.views`). The thresholds are set with views.
 
         Returns
         -------
@@ -150,7 +167,7 @@ class Firewall:
         InvalidInputError
             If the text or an option cannot be used. It is never a verdict.
         """
-        return self.scan_batch([text], [origin], threshold=threshold, fpr=fpr)[0]
+        return self.scan_batch([text], [origin], threshold=threshold, fpr=fpr, with_views=with_views)[0]
 
     def scan_batch(
         self,
@@ -160,6 +177,7 @@ class Firewall:
         threshold: float | None = None,
         fpr: float | None = None,
         batch_size: int = BATCH_SIZE,
+        with_views: bool = True,
     ) -> list[Verdict]:
         """Judge many texts.
 
@@ -168,7 +186,7 @@ class Firewall:
         texts : iterable of str
         origin : {"prompt", "content"} or sequence of them
             One for all, or one a text.
-        threshold, fpr : float, optional
+        threshold, fpr, with_views
             As for :meth:`scan`.
         batch_size : int
             Most windows that go through the graph together, at least 1.
@@ -187,14 +205,21 @@ class Firewall:
         texts = _check_texts(texts)
         origins = _check_origins(origin, len(texts))
         limits = [self._limit(o, threshold, fpr) for o in origins]
-        segments = self.reader.segments(texts, origins, batch_size=batch_size)
         n_windows = [0] * len(texts)
-        scored: list[list[Span]] = [[] for _ in texts]
-        for index, window in segments:
+        segments: list[list[Segment]] = [[] for _ in texts]
+        for index, window in self.reader.segments(texts, origins, batch_size=batch_size, with_views=with_views):
             n_windows[index] += 1
-            scores = self.detector.score(np.stack([segment.features for segment in window]))
-            scored[index] += [Span(s.start, s.end, float(score)) for s, score in zip(window, scores, strict=True)]
-        return [self._verdict(spans, limit, o, n) for spans, limit, o, n in zip(scored, limits, origins, n_windows, strict=True)]
+            segments[index] += window
+        return [
+            self._verdict(self._scored(own, o), limit, o, n) for own, limit, o, n in zip(segments, limits, origins, n_windows, strict=True)
+        ]
+
+    def _scored(self, segments: list[Segment], origin: Origin) -> list[Span]:
+        """Scores of the segments of one text. Those of views do not count for its length: it would not do to be let off for hiding."""
+        logits = self.detector.logits(np.stack([segment.features for segment in segments]))
+        n_segments = sum(segment.view == PLAIN for segment in segments)
+        scores = calibrated(logits, n_segments, self.artifact.config.calibration[origin])
+        return [Span(s.start, s.end, float(score), s.view) for s, score in zip(segments, scores, strict=True)]
 
     def _limit(self, origin: Origin, threshold: float | None, fpr: float | None) -> float:
         """The threshold to compare with."""

@@ -8,13 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from alknet_firewall.config import OperatingPoint
+from alknet_firewall.config import Calibration, OperatingPoint
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError, ShapeError
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.verdict import ORIGINS
 
 Scores = npt.NDArray[np.float64]
+
+TAIL = 0.97
+"""Quantile of harmless texts that is held flat over length: as far out as a few hundred texts allow."""
+
+MIN_TAIL = 100
+"""With fewer harmless texts nothing is said about length."""
+
+UNKNOWN = -1
+"""Label of a segment of which only the text's label is known."""
 
 HEAD = "truncated SVD, multiple-instance logistic regression"
 """Name of this head in an artifact's config."""
@@ -46,14 +55,19 @@ class FitOptions:
 
 
 def fit_detector(
-    features: FloatArray, texts: IntArray, labels: IntArray, weights: npt.NDArray[np.float64], options: FitOptions | None = None
+    features: FloatArray,
+    texts: IntArray,
+    labels: IntArray,
+    weights: npt.NDArray[np.float64],
+    options: FitOptions | None = None,
+    known: IntArray | None = None,
 ) -> Detector:
     """Fit the subspace and the head on segments of labelled texts.
 
     A text is an attack when some of its segments are, and which ones is not known: multiple-instance learning. The
     first round takes all segments of an attack as attack, each later one only those the last head found worst (MI-SVM:
     Andrews, Tsochantaridis, Hofmann 2002, NeurIPS 15, equation 6, with a share instead of one witness). Every segment
-    of a harmless text is harmless.
+    of a harmless text is harmless. Where it is known which segments carry the attack, nothing is chosen.
 
     Parameters
     ----------
@@ -65,6 +79,8 @@ def fit_detector(
     weights : ndarray of shape (n_texts,), float64
         How much each text counts, positive.
     options : FitOptions, optional
+    known : ndarray of shape (n_segments,), int64, optional
+        1 for a segment that carries an attack, 0 for one of an attack's text that does not, :data:`UNKNOWN` where that is not known.
 
     Returns
     -------
@@ -88,52 +104,58 @@ def fit_detector(
     mean, scale = mean.astype(np.float32), scale.astype(np.float32)
     components = _components((features - mean) / scale, options)
     projected = ((features - mean) / scale) @ components.T
-    counts = np.bincount(texts, minlength=len(labels))
-    chosen = np.ones(len(texts), bool)
+    known = np.full(len(texts), UNKNOWN, np.int64) if known is None else known
+    truth, chosen = _segment_labels(texts, labels, known), np.ones(len(texts), bool)
+    chosen &= truth != UNKNOWN
     coefficients, intercept = np.zeros(len(components)), 0.0
     for _ in range(options.rounds):
-        share = weights[texts] / np.bincount(texts[chosen], minlength=len(labels))[texts]
-        coefficients, intercept = _logistic(projected[chosen], labels[texts][chosen], share[chosen], options)
-        chosen = _witnesses(projected @ coefficients, texts, labels, counts, options.share)
+        share = weights[texts] / np.maximum(1, np.bincount(texts[chosen], minlength=len(labels)))[texts]
+        coefficients, intercept = _logistic(projected[chosen], truth[chosen], share[chosen], options)
+        chosen = (truth != UNKNOWN) & _witnesses(projected @ coefficients, texts, labels, known, options.share)
     return Detector(mean, scale, components, coefficients.astype(np.float32), np.array([intercept], np.float32))
 
 
-def platt_scaling(scores: Scores, labels: IntArray) -> tuple[float, float]:
-    """Slope and shift of logits that make scores as sure as they are right.
+def fit_calibration(logits: Scores, n_segments: IntArray, labels: IntArray, sharpness: float = 1.0) -> Calibration:
+    """What makes the scores of one origin independent of length and as sure as they are right.
 
-    A head is surer on what it was fitted on than on anything else. Platt 1999, "Probabilistic outputs for support vector
-    machines", equation 1, with both classes given the same total weight.
+    Two steps. The upper tail of harmless texts is made flat over their length: quantile regression of their logits on
+    ``ln n_segments`` (Koenker and Bassett 1978, "Regression quantiles", equation 3.1) at :data:`TAIL`. Then Platt scaling (Platt 1999,
+    "Probabilistic outputs for support vector machines", equation 1), both classes given the same total weight: a head is
+    surer on what it was fitted on than on anything else.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_texts,)
-        In [0, 1], of texts that the head was not fitted on.
+    logits : ndarray of shape (n_texts,)
+        Of the worst segment of texts that the head was not fitted on.
+    n_segments : ndarray of shape (n_texts,), int64
+        How many segments each text has.
     labels : ndarray of shape (n_texts,), int64
         1 for an attack; both labels occur.
+    sharpness : float
+        The calibrated logits are multiplied by this; below 1 when the arithmetic behind them is not worth more.
 
     Returns
     -------
-    slope, shift : float
-        The slope is positive, so the order of texts stays; 1 and 0 when the scores do not rise with the labels at all.
+    Calibration
+        The slope is positive, so the order of texts of one length stays; 1 and a shift of 0 when the logits do not rise with the labels.
     """
     from sklearn.linear_model import LogisticRegression
 
-    model = LogisticRegression(C=1e6, class_weight="balanced").fit(_logits(scores)[:, None], labels)
+    length = _length_slope(logits[labels == 0], n_segments[labels == 0])
+    flat = logits - length * np.log(n_segments)
+    model = LogisticRegression(C=1e6, class_weight="balanced").fit(flat[:, None], labels)
     slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
-    return (slope, shift) if slope > 0 else (1.0, 0.0)
+    if slope <= 0:
+        slope, shift = 1.0, 0.0
+    return Calibration(sharpness * slope, sharpness * shift, sharpness * slope * length)
 
 
-def rescale(scores: Scores, slope: float, shift: float) -> Scores:
-    """Scores after their logits were stretched by `slope` and moved by `shift`; the same shape, in [0, 1]."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * (slope * _logits(scores) + shift))), np.float64)
-
-
-def text_scores(scores: Scores, texts: IntArray) -> Scores:
+def worst_segments(logits: Scores, texts: IntArray) -> Scores:
     """A text is as suspicious as its worst segment.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_segments,)
+    logits : ndarray of shape (n_segments,)
     texts : ndarray of shape (n_segments,), int64
         Which text a segment belongs to, from 0; every text has one.
 
@@ -141,8 +163,8 @@ def text_scores(scores: Scores, texts: IntArray) -> Scores:
     -------
     ndarray of shape (n_texts,)
     """
-    worst: Scores = np.full(int(texts.max()) + 1, -np.inf, scores.dtype)
-    np.maximum.at(worst, texts, scores)
+    worst: Scores = np.full(int(texts.max()) + 1, -np.inf, logits.dtype)
+    np.maximum.at(worst, texts, logits)
     return worst
 
 
@@ -181,10 +203,15 @@ def operating_points(
     return tuple(points)
 
 
-def _logits(scores: Scores) -> Scores:
-    """The inverse of the logistic function; 0 and 1 become large numbers."""
-    clipped = np.clip(scores.astype(np.float64), 1e-12, 1 - 1e-12)
-    return np.asarray(np.log(clipped) - np.log1p(-clipped), np.float64)
+def _length_slope(logits: Scores, n_segments: IntArray) -> float:
+    """By how much the logits of harmless texts rise as their number of segments grows by a factor of e, at least 0."""
+    from sklearn.linear_model import QuantileRegressor
+
+    logarithms = np.log(n_segments.astype(np.float64))
+    if len(logits) < MIN_TAIL or np.ptp(logarithms) == 0:
+        return 0.0
+    model = QuantileRegressor(quantile=TAIL, alpha=0.0, solver="highs").fit(logarithms[:, None], logits)
+    return max(0.0, float(model.coef_[0]))
 
 
 def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:
@@ -211,14 +238,20 @@ def _logistic(
     return model.coef_[0] / scale, float(model.intercept_[0])
 
 
-def _witnesses(
-    logits: npt.NDArray[np.float64], texts: IntArray, labels: IntArray, counts: npt.NDArray[np.int64], share: float
-) -> npt.NDArray[np.bool_]:
-    """All segments of harmless texts, and the worst share of each attack's."""
+def _segment_labels(texts: IntArray, labels: IntArray, known: IntArray) -> IntArray:
+    """Labels of segments: what is known, else that of their text; UNKNOWN where others of the same text are known and they are not."""
+    told = np.zeros(len(labels), bool)
+    told[texts[known != UNKNOWN]] = True
+    return np.where(told[texts] & (labels[texts] == 1), known, labels[texts])
+
+
+def _witnesses(logits: npt.NDArray[np.float64], texts: IntArray, labels: IntArray, known: IntArray, share: float) -> npt.NDArray[np.bool_]:
+    """All segments of harmless texts and all known ones, and the worst share of every other attack's."""
     order = np.lexsort((-logits, texts))
+    counts = np.bincount(texts, minlength=len(labels))
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     rank = np.empty(len(texts), np.int64)
     rank[order] = np.arange(len(texts)) - starts[texts[order]]
     keep = np.maximum(1, np.ceil(share * counts)).astype(np.int64)
-    chosen: npt.NDArray[np.bool_] = (labels[texts] == 0) | (rank < keep[texts])
+    chosen: npt.NDArray[np.bool_] = (labels[texts] == 0) | (known != UNKNOWN) | (rank < keep[texts])
     return chosen

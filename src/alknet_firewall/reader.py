@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from alknet_firewall.artifact import DETECTOR_FILE, MODEL_FILE, TOKENIZER_FILE, Artifact
 from alknet_firewall.encoder import DEFAULT_PROVIDER, Encoder, Past
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError, ShapeError
 from alknet_firewall.pooling import POOLING, segment_ends, segment_features
 from alknet_firewall.tensors import FloatArray, IntArray, float_tensor
 from alknet_firewall.tokenizer import Tokenizer
-from alknet_firewall.verdict import ORIGINS, Origin
+from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
+from alknet_firewall.views import View, views
 from alknet_firewall.windows import batches, window_starts
 
 BATCH_SIZE = 8
@@ -27,11 +30,14 @@ class Segment:
     start, end : int
         Half-open range of characters in the text.
     features : ndarray of shape (n_features,), float32
+    view : str
+        Which view of the text it was read in; ``plain`` is the text itself.
     """
 
     start: int
     end: int
     features: FloatArray
+    view: str = PLAIN
 
 
 @dataclass(frozen=True)
@@ -45,11 +51,14 @@ class Window:
     ids : ndarray of shape (n_tokens,), int64
     offsets : ndarray of shape (n_tokens, 2), int64
         Character range of each token in the text.
+    view : str
+        Which view of the text it was cut from.
     """
 
     text: int
     ids: IntArray
     offsets: IntArray
+    view: str = PLAIN
 
 
 class Reader:
@@ -89,7 +98,7 @@ class Reader:
         return 2 * self.config.encoder.hidden_size
 
     def segments(
-        self, texts: Sequence[str], origins: Sequence[Origin], *, batch_size: int = BATCH_SIZE
+        self, texts: Sequence[str], origins: Sequence[Origin], *, batch_size: int = BATCH_SIZE, with_views: bool = False
     ) -> Iterator[tuple[int, list[Segment]]]:
         """Features of every segment of every window of texts, as the head sees them.
 
@@ -100,6 +109,8 @@ class Reader:
             One a text.
         batch_size : int
             Most windows that go through the graph together.
+        with_views : bool
+            Read the views of each text as well (:mod:`alknet_firewall.views`).
 
         Yields
         ------
@@ -109,10 +120,12 @@ class Reader:
             The segments of one of its windows, in order. Windows come in any order.
         """
         windows = [window for index, text in enumerate(texts) for window in self.windows(index, text)]
+        if with_views:
+            windows += [window for index, text in enumerate(texts) for view in views(text) for window in self.view_windows(index, view)]
         for origin in self.pasts:
             chosen = [window for window in windows if origins[window.text] == origin]
             for window, states in self.hidden_states(chosen, origin, batch_size=batch_size):
-                yield window.text, self._segments(window, states)
+                yield window.text, self.describe(window, segment_features(states, self.config.segment))
 
     def windows(self, index: int, text: str) -> Iterator[Window]:
         """The windows of one text, in order; every token is in at least one. `index` says which text it is."""
@@ -121,6 +134,15 @@ class Reader:
         for start in window_starts(len(tokens.ids), config.size, config.stride):
             chosen = slice(start, start + config.size)
             yield Window(index, tokens.ids[chosen], tokens.offsets[chosen])
+
+    def view_windows(self, index: int, view: View) -> Iterator[Window]:
+        """The windows of one view; their offsets are those of the text that it is a view of."""
+        starts, ends = np.asarray(view.starts, np.int64), np.asarray(view.ends, np.int64)
+        for window in self.windows(index, view.text):
+            first, last = window.offsets[:, 0], np.maximum(window.offsets[:, 1] - 1, window.offsets[:, 0])
+            first, last = np.minimum(first, len(starts) - 1), np.minimum(last, len(starts) - 1)
+            offsets = np.stack([np.minimum(starts[first], starts[last]), np.maximum(ends[first], ends[last])], axis=1)
+            yield Window(index, window.ids, offsets, view.name)
 
     def hidden_states(
         self, windows: Sequence[Window], origin: Origin, *, batch_size: int = BATCH_SIZE
@@ -149,14 +171,13 @@ class Reader:
             for row, index in zip(states, batch.indices, strict=True):
                 yield windows[index], row[: len(windows[index].ids)]
 
-    def _segments(self, window: Window, states: FloatArray) -> list[Segment]:
-        """The segments of one window, with their characters."""
-        size = self.config.segment
-        ends = segment_ends(len(states), size)
+    def describe(self, window: Window, features: FloatArray) -> list[Segment]:
+        """The segments of one window, with their characters, from their features of shape (n_segments, n_features)."""
+        ends = segment_ends(len(window.ids), self.config.segment)
         starts = [0, *ends[:-1]]
         return [
-            Segment(int(window.offsets[a, 0]), int(window.offsets[b - 1, 1]), row)
-            for a, b, row in zip(starts, ends, segment_features(states, size), strict=True)
+            Segment(int(window.offsets[a:b, 0].min()), int(window.offsets[a:b, 1].max()), row, window.view)
+            for a, b, row in zip(starts, ends, features, strict=True)
         ]
 
 

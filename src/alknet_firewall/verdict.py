@@ -12,6 +12,10 @@ Origin = Literal["prompt", "content"]
 ORIGINS: tuple[Origin, ...] = get_args(Origin)
 
 
+PLAIN = "plain"
+"""The view that is the text itself."""
+
+
 @dataclass(frozen=True)
 class Span:
     """A stretch of the caller's text that carries the score.
@@ -22,11 +26,15 @@ class Span:
         Half-open range of characters (code points) in the caller's own string; ``text[start:end]`` is the stretch.
     score : float
         Score of the stretch, in [0, 1], higher = more suspicious.
+    view : str
+        In which view of the text it was found: the text itself (``plain``), or one that shows what was hidden in it
+        (:mod:`alknet_firewall.views`).
     """
 
     start: int
     end: int
     score: float
+    view: str = PLAIN
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class Verdict:
     spans : tuple of Span
         The stretches at or above the threshold, in order, not overlapping. Not empty exactly when `flagged`.
     windows : int
-        How many overlapping windows the text was read in, at least 1. Nothing is truncated.
+        How many overlapping windows the text and its views were read in, at least 1. Nothing is truncated.
     artifact : str
         Name and manifest hash of the artifact that judged, ``name@sha256``.
     """
@@ -65,7 +73,7 @@ class Verdict:
 
 
 def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
-    """Join spans that touch or overlap; the joined one has the highest score.
+    """Join spans that touch or overlap; the joined one has the highest score, and the view it was found in.
 
     Parameters
     ----------
@@ -81,7 +89,8 @@ def merge_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
     for span in sorted(spans, key=lambda s: (s.start, s.end)):
         if merged and span.start <= merged[-1].end:
             last = merged.pop()
-            merged.append(Span(last.start, max(last.end, span.end), max(last.score, span.score)))
+            worst = max(last, span, key=lambda s: s.score)
+            merged.append(Span(last.start, max(last.end, span.end), worst.score, worst.view))
         else:
             merged.append(span)
     return tuple(merged)

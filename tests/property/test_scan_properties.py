@@ -26,7 +26,8 @@ def test_any_text_gives_a_verdict_or_an_invalid_input_error(text, origin, embedd
     verdict = embedded.scan(text, origin, threshold=0)
     assert isinstance(verdict, Verdict)
     assert 0.0 <= verdict.score <= 1.0
-    assert verdict.spans == (Span(0, len(text), verdict.score),)
+    (span,) = verdict.spans
+    assert (span.start, span.end, span.score) == (0, len(text), verdict.score)
 
 
 @given(text=usable_texts)

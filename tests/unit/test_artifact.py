@@ -198,7 +198,7 @@ def test_a_manifest_that_is_no_object_is_named(document, light_copy, change_file
     refused(light_copy, MANIFEST_FILE, "must be an object")
 
 
-@pytest.mark.parametrize("version", [0, 2, 1.0, True, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, 2.0, True, "2", None])
 @pytest.mark.parametrize("name", [MANIFEST_FILE, CONFIG_FILE])
 def test_another_schema_version_is_named(name, version, edit_json):
     folder = edit_json(name, lambda document: {**document, "schema_version": version})
@@ -206,8 +206,8 @@ def test_another_schema_version_is_named(name, version, edit_json):
 
 
 def test_a_newer_schema_says_what_to_do(edit_json):
-    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 2})
-    refused(folder, MANIFEST_FILE, "has schema_version 2; this version of alknet-firewall reads 1.*Install")
+    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 3})
+    refused(folder, MANIFEST_FILE, "has schema_version 3; this version of alknet-firewall reads 2.*Install")
 
 
 MANIFEST_EDITS = {
@@ -277,6 +277,10 @@ CONFIG_EDITS = {
     "no segment": (set_at(["segment"], 0), "sizes must be at least 1"),
     "one origin less": (drop_at(["prefixes", "content"]), "prefixes must be given for prompt, content"),
     "one origin more": (set_at(["prefixes", "system"], {"text": "x", "ids": [1]}), "prefixes must be given for prompt, content"),
+    "no calibration of an origin": (drop_at(["calibration", "content"]), "calibration must be given for prompt, content"),
+    "a slope of 0": (set_at(["calibration", "prompt", "slope"], 0.0), "a slope above 0"),
+    "a slope that is no number": (set_at(["calibration", "prompt", "slope"], float("nan")), "a slope above 0"),
+    "a negative length": (set_at(["calibration", "content", "length"], -0.1), "a length of at least 0"),
     "no operating points": (set_at(["operating_points"], []), "needs an operating point at default_fpr"),
     "another default": (set_at(["default_fpr"], 0.123), "needs an operating point at default_fpr"),
     "a default that is no number": (set_at(["default_fpr"], float("nan")), "needs an operating point at default_fpr"),

@@ -1,4 +1,4 @@
-"""Features to scores."""
+"""Features to logits to scores."""
 
 import math
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from alknet_firewall import ArtifactCorruptError, ShapeError
-from alknet_firewall.detector import Detector
+from alknet_firewall.config import Calibration
+from alknet_firewall.detector import Detector, calibrated
 from alknet_firewall.tensors import load_tensors, save_tensors
 
 N_FEATURES, N_COMPONENTS = 6, 3
@@ -29,31 +30,42 @@ def make_detector(**changes):
     return Detector(**tensors_of_a_detector(**changes))
 
 
-def test_the_score_is_the_logistic_of_the_head_on_the_projection():
+def test_the_logit_is_the_head_on_the_projection():
     detector = make_detector()
     features = np.random.default_rng(1).normal(size=(4, N_FEATURES)).astype(np.float32)
-    for row, score in zip(features, detector.score(features), strict=True):
+    for row, found in zip(features, detector.logits(features), strict=True):
         standardised = [(x - m) / s for x, m, s in zip(row, detector.mean, detector.scale, strict=True)]
         coordinates = [sum(c * x for c, x in zip(component, standardised, strict=True)) for component in detector.components]
         logit = sum(w * c for w, c in zip(detector.weights, coordinates, strict=True)) + detector.bias[0]
-        assert score == pytest.approx(1 / (1 + math.exp(-float(logit))), abs=1e-6)
+        assert found == pytest.approx(float(logit), abs=1e-5)
 
 
 def test_a_row_is_scored_alike_alone_and_among_others():
     detector = make_detector()
     features = np.random.default_rng(2).normal(size=(50, N_FEATURES)).astype(np.float32)
-    alone = np.concatenate([detector.score(row[None]) for row in features])
-    np.testing.assert_allclose(detector.score(features), alone, atol=1e-6)
+    alone = np.concatenate([detector.logits(row[None]) for row in features])
+    np.testing.assert_allclose(detector.logits(features), alone, atol=1e-5)
 
 
-@pytest.mark.parametrize(("bias", "expected"), [(1e6, 1.0), (-1e6, 0.0), (0.0, 0.5)])
-def test_extreme_logits_stay_in_the_unit_interval(bias, expected):
-    detector = make_detector(bias=[bias], weights=[0.0] * N_COMPONENTS)
-    assert detector.score(np.zeros((1, N_FEATURES), np.float32)).tolist() == [expected]
+@pytest.mark.parametrize(("logit", "n_segments"), [(0.0, 1), (2.5, 1), (-3.0, 7), (2.5, 400)])
+def test_the_score_is_the_logistic_of_the_calibrated_logit(logit, n_segments):
+    calibration = Calibration(slope=0.5, shift=-0.25, length=0.125)
+    expected = 1 / (1 + math.exp(-(0.5 * logit - 0.25 - 0.125 * math.log(n_segments))))
+    assert calibrated(np.array([logit]), n_segments, calibration).tolist() == pytest.approx([expected], abs=1e-12)
 
 
-def test_no_segments_give_no_scores():
-    assert make_detector().score(np.zeros((0, N_FEATURES), np.float32)).shape == (0,)
+def test_a_longer_text_needs_a_higher_logit():
+    scores = calibrated(np.zeros(4), np.array([1, 2, 20, 2000]), Calibration(1.0, 0.0, 0.3))
+    assert (np.diff(scores) < 0).all()
+
+
+@pytest.mark.parametrize(("logit", "expected"), [(1e6, 1.0), (-1e6, 0.0), (0.0, 0.5)])
+def test_extreme_logits_stay_in_the_unit_interval(logit, expected):
+    assert calibrated(np.array([logit]), 1, Calibration(1.0, 0.0, 0.0)).tolist() == [expected]
+
+
+def test_no_segments_give_no_logits():
+    assert make_detector().logits(np.zeros((0, N_FEATURES), np.float32)).shape == (0,)
 
 
 def test_what_lies_outside_the_subspace_does_not_count():
@@ -66,7 +78,7 @@ def test_what_lies_outside_the_subspace_does_not_count():
 @pytest.mark.parametrize("shape", [(2, N_FEATURES - 1), (2, N_FEATURES + 1), (N_FEATURES,), (1, 2, N_FEATURES)])
 def test_features_of_another_length_are_an_error(shape):
     with pytest.raises(ShapeError, match=f"detector of {N_FEATURES} features"):
-        make_detector().score(np.zeros(shape, np.float32))
+        make_detector().logits(np.zeros(shape, np.float32))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -75,7 +87,7 @@ def test_features_that_are_no_numbers_are_an_error_and_never_a_score(value, ever
     features = np.full((2, N_FEATURES), value if everywhere else 0.0, np.float32)
     features[1, 2] = value
     with pytest.raises(ShapeError, match="finite"):
-        make_detector().score(features)
+        make_detector().logits(features)
 
 
 WRONG_SHAPES = {
@@ -120,7 +132,7 @@ def test_a_detector_scores_the_same_after_a_round_trip_to_disk(tmp_path):
     save_tensors(tmp_path / "d.safetensors", fortran.as_tensors())
     loaded = Detector.from_tensors(load_tensors(tmp_path / "d.safetensors"), "d.safetensors")
     features = np.random.default_rng(3).normal(size=(5, N_FEATURES)).astype(np.float32)
-    np.testing.assert_array_equal(loaded.score(features), detector.score(features))
+    np.testing.assert_array_equal(loaded.logits(features), detector.logits(features))
 
 
 @pytest.mark.parametrize("name", ["mean", "scale", "components", "weights", "bias"])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from alknet_firewall import Firewall, InvalidInputError, Span
+from alknet_firewall.detector import calibrated
 from alknet_firewall.firewall import BATCH_TOLERANCE
 from alknet_firewall.text import MAX_CHARACTERS
 from alknet_firewall.verdict import merge_spans
@@ -218,7 +219,8 @@ def test_the_worst_stretch_is_where_its_span_says(embedded):
     """With the score as threshold, only the worst segment is left; the features alone say which one that is."""
     text = FILLER * 20 + ATTACK + FILLER * 20
     segments = [segment for _, window in embedded.reader.segments([text], ["content"]) for segment in window]
-    scores = embedded.detector.score(np.stack([segment.features for segment in segments]))
+    logits = embedded.detector.logits(np.stack([segment.features for segment in segments]))
+    scores = calibrated(logits, len(segments), embedded.artifact.config.calibration["content"])
     worst = segments[int(scores.argmax())]
     verdict = embedded.scan(text, "content", threshold=float(scores.max()) - 1e-6)
     assert verdict.score == pytest.approx(scores.max(), abs=1e-6)
@@ -244,7 +246,8 @@ def test_a_verdict_as_a_dict_is_json_with_full_precision(embedded):
     assert read == verdict.as_dict()
     assert set(read) == {field.name for field in dataclasses.fields(verdict)}
     assert read["score"] == verdict.score
-    assert read["spans"] == [{"start": span.start, "end": span.end, "score": span.score} for span in verdict.spans]
+    assert read["spans"] == [dataclasses.asdict(span) for span in verdict.spans]
+    assert set(read["spans"][0]) == {"start", "end", "score", "view"}
 
 
 def test_a_verdict_cannot_be_changed(embedded):
@@ -258,11 +261,11 @@ def test_a_verdict_cannot_be_changed(embedded):
 # Long texts
 
 
-def window_scores(firewall, text):
-    """Range of characters and scores of the segments, for every window of a text in order; one at a time, so that padding plays no part."""
+def window_logits(firewall, text):
+    """Range of characters and logits of the segments, for every window of a text in order; one at a time, so that padding plays no part."""
     windows = [window for _, window in firewall.reader.segments([text], ["content"], batch_size=1)]
     windows.sort(key=lambda window: window[0].start)
-    return [(w[0].start, w[-1].end, firewall.detector.score(np.stack([segment.features for segment in w]))) for w in windows]
+    return [(w[0].start, w[-1].end, firewall.detector.logits(np.stack([segment.features for segment in w]))) for w in windows]
 
 
 def test_an_attack_anywhere_in_a_long_text_changes_every_window_it_lies_in_and_no_other(embedded):
@@ -276,7 +279,7 @@ def test_an_attack_anywhere_in_a_long_text_changes_every_window_it_lies_in_and_n
         before, after = FILLER * place, FILLER * (n_sentences - place)
         texts = before + ATTACK + after, before + harmless + after
         assert len(encode(texts[0]).ids) == len(encode(texts[1]).ids)
-        windows = list(zip(*(window_scores(embedded, text) for text in texts), strict=True))
+        windows = list(zip(*(window_logits(embedded, text) for text in texts), strict=True))
         assert len(windows) > 3
         touched = [start < len(before) + len(ATTACK) and end > len(before) for (start, end, _), _ in windows]
         changed = [bool((a != b).any()) for (_, _, a), (_, _, b) in windows]
@@ -287,8 +290,10 @@ def test_an_attack_anywhere_in_a_long_text_changes_every_window_it_lies_in_and_n
 
 def test_the_score_of_a_long_text_is_that_of_its_worst_window(embedded):
     text = FILLER * 30 + ATTACK + FILLER * 30
-    worst = max(scores.max() for _, _, scores in window_scores(embedded, text))
-    assert embedded.scan(text, "content").score == pytest.approx(worst, abs=BATCH_TOLERANCE)
+    windows = window_logits(embedded, text)
+    worst, n_segments = max(logits.max() for _, _, logits in windows), sum(len(logits) for _, _, logits in windows)
+    score = float(calibrated(np.array([worst]), n_segments, embedded.artifact.config.calibration["content"])[0])
+    assert embedded.scan(text, "content").score == pytest.approx(score, abs=BATCH_TOLERANCE)
 
 
 def test_the_last_character_of_a_very_long_text_is_in_a_span(embedded):

@@ -14,6 +14,7 @@ import numpy as np
 
 from alknet_firewall.adapter import apply_adapter
 from alknet_firewall.artifact import TOKENIZER_FILE, file_sha256
+from alknet_firewall.detector import calibrated
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError, missing_dependency
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.pooling import segment_features
@@ -79,23 +80,24 @@ def torch_side(firewall: Firewall, model: Any, weights: Path, texts: Sequence[st
     states: list[FloatArray] = [np.empty(0, np.float32)] * len(windows)
     prefix = np.array(firewall.artifact.config.prefixes[origin].ids, np.int64)
     for batch in batches([part for _, part in windows], 4):
-        rows = _torch_states(model, prefix, batch.ids, batch.mask)
+        rows = torch_states(model, prefix, batch.ids, batch.mask)[-1]
         for row, index in zip(rows, batch.indices, strict=True):
             states[index] = row[: len(windows[index][1])]
-    return _side(firewall, ids, [index for index, _ in windows], states, [segment_features(s, segment) for s in states])
+    features = [segment_features(s, segment) for s in states]
+    return _side(firewall, origin, ids, [index for index, _ in windows], states, features)
 
 
-def _torch_states(model: Any, prefix: IntArray, ids: IntArray, mask: IntArray) -> FloatArray:
-    """Hidden states of a batch behind its prefix, computed in one go."""
+def torch_states(model: Any, prefix: IntArray, ids: IntArray, mask: IntArray, layers: Sequence[int] = (-1,)) -> dict[int, FloatArray]:
+    """Hidden states of a batch behind its prefix, computed in one go, at the layers asked for (0: embeddings, -1: the last)."""
     import torch
 
     rows = len(ids)
     full = np.concatenate([np.broadcast_to(prefix, (rows, len(prefix))), ids], axis=1)
     full_mask = np.concatenate([np.ones((rows, len(prefix)), np.int64), mask], axis=1)
     with torch.no_grad():
-        output = model(input_ids=torch.from_numpy(full), attention_mask=torch.from_numpy(full_mask), use_cache=False)
-    states: FloatArray = output.last_hidden_state[:, len(prefix) :].numpy()
-    return states
+        inputs = {"input_ids": torch.from_numpy(full), "attention_mask": torch.from_numpy(full_mask)}
+        output = model(**inputs, use_cache=False, output_hidden_states=True)
+    return {layer: output.hidden_states[layer][:, len(prefix) :].numpy() for layer in layers}
 
 
 def artifact_side(firewall: Firewall, texts: Sequence[str], origin: Origin) -> Side:
@@ -110,11 +112,20 @@ def artifact_side(firewall: Firewall, texts: Sequence[str], origin: Origin) -> S
         owners.append(window.text)
         states.append(row)
         features.append(segment_features(row, firewall.artifact.config.segment))
-    return _side(firewall, [firewall.reader.tokenizer.encode(text).ids for text in texts], owners, states, features)
+    return _side(firewall, origin, [firewall.reader.tokenizer.encode(text).ids for text in texts], owners, states, features)
 
 
-def _side(firewall: Firewall, ids: list[IntArray], owners: list[int], states: list[FloatArray], features: list[FloatArray]) -> Side:
+def _side(
+    firewall: Firewall,
+    origin: Origin,
+    ids: list[IntArray],
+    owners: list[int],
+    states: list[FloatArray],
+    features: list[FloatArray],
+) -> Side:
     """Sort windows by text, and score."""
     by_text = [[i for i, owner in enumerate(owners) if owner == text] for text in range(len(ids))]
-    scores = [max(float(firewall.detector.score(features[i]).max()) for i in own) for own in by_text]
+    calibration = firewall.artifact.config.calibration[origin]
+    logits = [firewall.detector.logits(np.concatenate([features[i] for i in own])) for own in by_text]
+    scores = [float(calibrated(own, len(own), calibration).max()) for own in logits]
     return Side(ids, [[states[i] for i in own] for own in by_text], [[features[i] for i in own] for own in by_text], np.array(scores))

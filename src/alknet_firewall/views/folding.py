@@ -1,0 +1,22 @@
+"""Characters that a reader sees as others, or not at all (floor 1, stdlib only)."""
+
+from __future__ import annotations
+
+from alknet_firewall.views.edits import Stage
+from alknet_firewall.views.invisible import invisible_edits, mark_edits
+from alknet_firewall.views.lookalikes import lookalike_edits
+from alknet_firewall.views.markup import comment_edits, entity_edits, tag_edits
+from alknet_firewall.views.styled import indicator_edits, styled_edits, wide_edits
+
+FOLDERS: tuple[Stage, ...] = (
+    comment_edits,
+    tag_edits,
+    entity_edits,
+    invisible_edits,
+    mark_edits,
+    styled_edits,
+    wide_edits,
+    indicator_edits,
+    lookalike_edits,
+)
+"""Markup goes first, for it may spell any of the others; look-alikes last, for they are told by the words around them."""
