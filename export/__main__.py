@@ -69,6 +69,33 @@ def corpus(rows: int, seed: int, out: Path) -> None:
     click.echo(f"{rows} rows in {out}")
 
 
+@main.command("corpus-report")
+@click.option("--rows", type=click.IntRange(min=500), default=60_000, show_default=True, metavar="N", help="How many rows to compose.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="The same seed gives the same report.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Markdown.  [default: standard output]")
+def corpus_report(rows: int, seed: int, out: Path | None) -> None:
+    """Report on our own corpus: counts, lengths, near duplicates, and what gives the class away without understanding.
+
+    \b
+    Example:
+      python -m export corpus-report --rows 60000 --out build/corpus.md
+    """
+    from export.corpus.report import corpus_report as run
+
+    report = run(rows, seed)
+    if out is None:
+        click.echo(report, nl=False)
+    else:
+        out.write_text(report, encoding="utf-8")
+        click.echo(f"Report on {rows} rows in {out}")
+
+
+def _layer_option(command: Any) -> Any:
+    """Add the option that says where to cut."""
+    option = click.option("--layer", type=click.IntRange(min=1), default=7, show_default=True, metavar="L", help="Block to cut after.")
+    return option(command)
+
+
 def _data_options(command: Any) -> Any:
     """Add the options that say what to train or fit on."""
     for option in (
@@ -87,7 +114,6 @@ def _data_options(command: Any) -> Any:
             metavar="FILE",
             help="Labelled JSON lines, may be gzipped. May be given several times.",
         ),
-        click.option("--layer", type=click.IntRange(min=1), default=7, show_default=True, metavar="L", help="Block to cut after."),
         click.option("--weights", "folder", type=click.Path(path_type=Path), required=True, metavar="DIR", help="What 'weights' wrote."),
     ):
         command = option(command)
@@ -96,9 +122,13 @@ def _data_options(command: Any) -> Any:
 
 @main.command()
 @_data_options
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the adapter and the log.")
-@click.option("--minutes", type=float, default=60.0, show_default=True, metavar="M", help="Stop after this long.")
-@click.option("--samples", type=click.IntRange(min=1), default=40_000, show_default=True, metavar="N", help="Stop after so many texts.")
+@_layer_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for adapter, log and checkpoint.")
+@click.option("--start", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="Adapter of an earlier run to begin from.")
+@click.option("--watch", type=click.IntRange(min=1), default=600, show_default=True, metavar="N", help="Most left-out texts to watch.")
+@click.option("--minutes", type=float, default=120.0, show_default=True, metavar="M", help="Stop after this long.")
+@click.option("--learning-rate", type=float, default=4e-4, show_default=True, metavar="X", help="Largest, of the adapter.")
+@click.option("--samples", type=click.IntRange(min=1), default=100_000, show_default=True, metavar="N", help="Stop after so many texts.")
 def train(
     folder: Path,
     layer: int,
@@ -107,27 +137,34 @@ def train(
     seed: int,
     hold_out: tuple[str, ...],
     out: Path,
+    start: Path | None,
+    watch: int,
     minutes: float,
+    learning_rate: float,
     samples: int,
 ) -> None:
     """Fine-tune the cut backbone with LoRA; write adapter.safetensors and a log of every figure.
 
+    A run that was stopped goes on when the same command is given again.
+
     \b
     Example:
-      python -m export train --weights build/weights --out build/adapter --rows 90000 --data train.jsonl.gz
+      python -m export train --weights build/weights --out build/adapter --rows 200000 --data train.jsonl.gz
     """
     from export.build import prefixes
-    from export.data import all_examples, split_examples
+    from export.data import all_examples, sample_examples, split_examples
     from export.train import TrainOptions
     from export.train import train as run
 
     fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
-    options = TrainOptions(layer=layer, minutes=minutes, samples=samples, seed=seed)
-    run(folder, out, fitted, held, {o: p.ids for o, p in prefixes(folder / "tokenizer.json").items()}, options)
+    options = TrainOptions(layer=layer, minutes=minutes, samples=samples, learning_rate=learning_rate, seed=seed)
+    ids = {origin: prefix.ids for origin, prefix in prefixes(folder / "tokenizer.json").items()}
+    run(folder, out, fitted, sample_examples(held, watch, seed), ids, options, start)
 
 
 @main.command()
 @_data_options
+@_layer_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The artifact's folder; replaced when there.")
 @click.option("--name", default="small", show_default=True, help="Name of the artifact.")
 @click.option("--adapter", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="What 'train' wrote.")
@@ -160,6 +197,36 @@ def build(
     with friendly_errors():
         artifact, report = run(folder, out, fitted, held, options)
     click.echo(json.dumps({"artifact": artifact.id, "folder": str(out), "parity": report.as_dict()}, indent=2))
+
+
+@main.command()
+@_data_options
+@click.option("--adapter", type=click.Path(path_type=Path, exists=True), required=True, metavar="FILE", help="What 'train' wrote.")
+@click.option("--artifact", type=click.Path(path_type=Path, exists=True), metavar="DIR", help="Built from it.  [default: the embedded one]")
+@click.option(
+    "--texts", type=click.IntRange(min=200), default=4000, show_default=True, metavar="N", help="Most texts to fit on, and to judge."
+)
+@click.option("--out", type=click.Path(path_type=Path), default=Path("docs/ablation.md"), show_default=True, metavar="FILE")
+def ablation(
+    folder: Path,
+    data: tuple[Path, ...],
+    rows: int,
+    seed: int,
+    hold_out: tuple[str, ...],
+    adapter: Path,
+    artifact: Path | None,
+    texts: int,
+    out: Path,
+) -> None:
+    """Measure what each part of the detector is worth on left-out sources, and write docs/ablation.md."""
+    from alknet_firewall import Firewall
+    from export.ablation import Task, report
+    from export.data import all_examples, sample_examples, split_examples
+
+    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    task = Task(sample_examples(fitted, texts, seed), sample_examples(held, texts, seed))
+    out.write_text(report(task, Firewall.from_pretrained(artifact), folder, adapter), encoding="utf-8")
+    click.echo(f"{out}: {len(task.fitted)} texts fitted, {len(task.held)} judged")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fnmatch
 import gzip
 import json
-from collections.abc import Iterable, Iterator
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +26,38 @@ CONTENT_KINDS = ("indirect", "benign-context", "benign-docs", "benign-multilingu
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled text; `source` is what is left out together."""
+    """One labelled text.
+
+    Attributes
+    ----------
+    text : str
+    label : int
+        1 for an attack.
+    origin : {"prompt", "content"}
+    source : str
+        What is left out together.
+    injected : (int, int), optional
+        Half-open range of the characters that make it an attack, where only a part does and it is known.
+    pair : str, optional
+        Examples of the same pair are an attack and its harmless twin.
+    """
 
     text: str
     label: int
     origin: Origin
     source: str
+    injected: tuple[int, int] | None = None
+    pair: str | None = None
 
 
 def corpus_examples(n_rows: int, seed: int) -> list[Example]:
     """Rows of our own corpus; the source is the family."""
-    return [Example(row.text, row.label, _origin(row.as_dict()), f"corpus:{row.family}") for row in compose(Parts(), n_rows, seed)]
+    return [
+        Example(
+            row.text, row.label, _origin(row.as_dict()), f"corpus:{row.family}", row.injected, None if row.pair is None else str(row.pair)
+        )
+        for row in compose(Parts(), n_rows, seed)
+    ]
 
 
 def file_examples(paths: Iterable[Path]) -> list[Example]:
@@ -53,16 +77,37 @@ def all_examples(paths: Iterable[Path], n_rows: int, seed: int) -> list[Example]
 def split_examples(examples: Iterable[Example], hold_out: Iterable[str]) -> tuple[list[Example], list[Example]]:
     """What to fit on, and what whole sources are left out.
 
+    Parameters
+    ----------
+    examples : iterable of Example
+    hold_out : iterable of str
+        Names of sources, or patterns such as ``corpus:payload.*``.
+
     Raises
     ------
     ClickException
         If a source to leave out does not occur.
     """
-    examples, names = list(examples), set(hold_out)
-    unknown = names - {e.source for e in examples}
+    examples, patterns = list(examples), set(hold_out)
+    sources = {e.source for e in examples}
+    unknown = {pattern for pattern in patterns if not fnmatch.filter(sources, pattern)}
     if unknown:
         raise click.ClickException(f"No rows come from {', '.join(sorted(unknown))}. Check the names given with --hold-out.")
+    names = {source for source in sources if any(fnmatch.fnmatchcase(source, pattern) for pattern in patterns)}
     return [e for e in examples if e.source not in names], [e for e in examples if e.source in names]
+
+
+def sample_examples(examples: Sequence[Example], n: int, seed: int) -> list[Example]:
+    """At most `n` of them, the same for the same seed; each source gets as many as the others, or all that it has."""
+    rng = random.Random(seed)
+    shuffled = rng.sample(examples, len(examples))
+    turn: Counter[str] = Counter()
+    turns = []
+    for example in shuffled:
+        turns.append(turn[example.source])
+        turn[example.source] += 1
+    order = sorted(range(len(shuffled)), key=lambda i: turns[i])
+    return [shuffled[i] for i in order[:n]]
 
 
 def _file(path: Path) -> Iterator[Example]:

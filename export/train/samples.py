@@ -1,0 +1,161 @@
+"""Labelled texts -> token samples -> batches of similar length in which a pair stays together."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from alknet_firewall.pooling import segment_ends
+from alknet_firewall.tokenizer import Tokenizer
+from alknet_firewall.verdict import Origin
+from export.data import Example
+from export.train.options import TrainOptions
+
+POOL = 2048
+"""Samples that are sorted by length together: large enough for little padding, small enough to stay shuffled."""
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One window of a text behind its prefix.
+
+    Attributes
+    ----------
+    ids : tuple of int
+        Prefix and text.
+    n_prefix : int
+    label : int
+        Of the text.
+    segments : tuple of int
+        Label of each segment where it is known, else :data:`UNKNOWN`.
+    example : int
+        Which example it was made from.
+    """
+
+    ids: tuple[int, ...]
+    n_prefix: int
+    label: int
+    segments: tuple[int, ...]
+    example: int
+
+
+def tokenise(
+    examples: Sequence[Example], tokenizer: Tokenizer, prefixes: Mapping[Origin, Sequence[int]], options: TrainOptions
+) -> list[Sample]:
+    """A window of each text, drawn at random among those that carry its label.
+
+    That is any window of a harmless text, a window with the whole injected part where that is known, and the first of
+    another attack in a prompt. An attack in long content whose place is not known is left out.
+    """
+    rng = random.Random(options.seed)
+    samples = []
+    for index, example in enumerate(examples):
+        tokens = tokenizer.encode(example.text[: 64 * options.max_tokens])
+        injected = _token_range(tokens.offsets, example.injected)
+        start = _window_start(len(tokens.ids), injected, example, options.max_tokens, rng)
+        if start is None:
+            continue
+        ids = tokens.ids[start : start + options.max_tokens]
+        inside = None if injected is None else (injected[0] - start, injected[1] - start)
+        prefix = tuple(prefixes[example.origin])
+        labels = _segment_labels(len(ids), inside, options.segment)
+        samples.append(Sample((*prefix, *map(int, ids)), len(prefix), example.label, labels, index))
+    return samples
+
+
+def batches(samples: Sequence[Sample], examples: Sequence[Example], options: TrainOptions) -> Iterator[list[Sample]]:
+    """Shuffled batches of about `batch_tokens` tokens, without end.
+
+    Families are balanced: each round draws of every source as many samples as the root of its size is worth, up to all
+    of them. Both samples of a pair go in the same batch.
+    """
+    rng = random.Random(options.seed + 1)
+    units = _units(samples, examples)
+    weights = _shares(units, examples)
+    while True:
+        drawn = [unit for unit in units if rng.random() < weights[examples[unit[0].example].source]]
+        rng.shuffle(drawn)
+        for start in range(0, len(drawn), POOL):
+            pool = sorted(drawn[start : start + POOL], key=_longest)
+            grouped = list(_grouped(pool, options.batch_tokens))
+            rng.shuffle(grouped)
+            yield from grouped
+
+
+def _token_range(offsets: np.ndarray, injected: tuple[int, int] | None) -> tuple[int, int] | None:
+    """Tokens that the injected characters touch; None when the text was cut before them."""
+    if injected is None:
+        return None
+    touched = np.flatnonzero((offsets[:, 1] > injected[0]) & (offsets[:, 0] < injected[1]))
+    return (int(touched[0]), int(touched[-1]) + 1) if len(touched) else None
+
+
+def _window_start(n_tokens: int, injected: tuple[int, int] | None, example: Example, size: int, rng: random.Random) -> int | None:
+    """Where the window begins; None when no window is sure to carry the label."""
+    last = n_tokens - size
+    if last <= 0:
+        return 0
+    if example.label == 0:
+        return rng.randint(0, last) if rng.random() < 0.5 else 0
+    if injected is not None:
+        low, high = max(0, injected[1] - size), min(injected[0], last)
+        return rng.randint(low, high) if low <= high else min(injected[0], last)
+    return 0 if example.origin == "prompt" and example.injected is None else None
+
+
+def _segment_labels(n_tokens: int, injected: tuple[int, int] | None, size: int) -> tuple[int, ...]:
+    """Before the injected part a segment is harmless, within it is not; one that it only grazes, or that follows it, is unknown.
+
+    What follows may well be suspicious: a decoder has read the attack by then.
+    """
+    ends = segment_ends(n_tokens, size).tolist()
+    if injected is None:
+        return (UNKNOWN,) * len(ends)
+    labels = []
+    for start, end in zip([0, *ends[:-1]], ends, strict=True):
+        shared = min(end, injected[1]) - max(start, injected[0])
+        enough = shared >= 0.4 * min(end - start, injected[1] - injected[0])
+        labels.append(0 if end <= injected[0] else 1 if enough else UNKNOWN)
+    return tuple(labels)
+
+
+def _units(samples: Sequence[Sample], examples: Sequence[Example]) -> list[list[Sample]]:
+    """Pairs, and single samples."""
+    pairs: defaultdict[str, list[Sample]] = defaultdict(list)
+    units = []
+    for sample in samples:
+        pair = examples[sample.example].pair
+        if pair is None:
+            units.append([sample])
+        else:
+            pairs[pair].append(sample)
+    return units + list(pairs.values())
+
+
+def _shares(units: Sequence[Sequence[Sample]], examples: Sequence[Example]) -> dict[str, float]:
+    """How likely a unit of each source is drawn in a round: the rarest always, others by the inverse root of their size."""
+    counts = Counter(examples[unit[0].example].source for unit in units)
+    typical = sorted(counts.values())[len(counts) // 2]
+    return {source: min(1.0, (typical / count) ** 0.5) for source, count in counts.items()}
+
+
+def _longest(unit: Sequence[Sample]) -> int:
+    return max(len(sample.ids) for sample in unit)
+
+
+def _grouped(pool: Sequence[Sequence[Sample]], batch_tokens: int) -> Iterator[list[Sample]]:
+    """Neighbours of a pool sorted by length, as many as fit."""
+    batch: list[Sample] = []
+    for unit in pool:
+        if batch and _longest(unit) * (len(batch) + len(unit)) > batch_tokens:
+            yield batch
+            batch = []
+        batch += unit
+    if batch:
+        yield batch
