@@ -23,6 +23,7 @@ from alknet_firewall.errors import (
 from alknet_firewall.verdict import Origin, Span, Verdict
 
 if TYPE_CHECKING:
+    from alknet_firewall.classifier import FirewallClassifier
     from alknet_firewall.firewall import Firewall
 
 __version__ = "0.1.0"
@@ -34,6 +35,7 @@ __all__ = [
     "ArtifactNotFoundError",
     "DownloadError",
     "Firewall",
+    "FirewallClassifier",
     "InvalidInputError",
     "MissingDependencyError",
     "Origin",
@@ -45,7 +47,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Import :class:`Firewall` when it is first asked for: it needs numpy, errors and verdicts do not."""
+    """Import the classes when they are first asked for: one needs numpy, the other scikit-learn, errors and verdicts need neither."""
+    if name == "FirewallClassifier":
+        from alknet_firewall.classifier import FirewallClassifier
+
+        return FirewallClassifier
     if name == "Firewall":
         from alknet_firewall.firewall import Firewall
 
@@ -54,4 +60,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "Firewall"])
+    return sorted([*globals(), "Firewall", "FirewallClassifier"])

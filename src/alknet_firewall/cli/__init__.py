@@ -9,7 +9,10 @@ import click
 
 import alknet_firewall
 from alknet_firewall.cli.artifact import download, info, verify
+from alknet_firewall.cli.calibrate import calibrate
 from alknet_firewall.cli.doctor import doctor
+from alknet_firewall.cli.evaluate import evaluate
+from alknet_firewall.cli.fit import fit
 from alknet_firewall.cli.parity import parity
 from alknet_firewall.cli.scan import scan
 
@@ -28,7 +31,7 @@ def cli() -> None:
     """
 
 
-for command in (scan, info, verify, download, parity, doctor):
+for command in (scan, evaluate, calibrate, fit, info, verify, download, parity, doctor):
     cli.add_command(command)
     for option in command.params:
         if isinstance(option, click.Option) and not option.multiple:  # a list would be split at its spaces, so -t has no variable

@@ -30,6 +30,8 @@ class Record:
         Line in the source, or which argument, from 1; None when the whole file is the text.
     id : Any
         The ``id`` of a JSON object; None otherwise.
+    label : Any
+        The ``label`` of a JSON object, as it is; None otherwise.
     """
 
     source: str
@@ -37,6 +39,7 @@ class Record:
     id: Any
     origin: Origin
     text: str
+    label: Any = None
 
     @property
     def place(self) -> str:
@@ -128,13 +131,13 @@ class Reader:
             origin = check_origin(value["origin"]) if value.get("origin") is not None else self.origin or "content"
         except InvalidInputError as err:
             return Failure(place, str(err))
-        return _record(source, line, value.get("id"), origin, value[self.field])
+        return _record(source, line, value.get("id"), origin, value[self.field], value.get("label"))
 
 
-def _record(source: str, line: int | None, identifier: Any, origin: Origin, text: object) -> Record | Failure:
+def _record(source: str, line: int | None, identifier: Any, origin: Origin, text: object, label: Any = None) -> Record | Failure:
     """A record when its text can be judged, else a failure."""
     try:
-        return Record(source, line, identifier, origin, check_text(text))
+        return Record(source, line, identifier, origin, check_text(text), label)
     except AlknetFirewallError as err:
         return Failure(source if line is None else f"{source}:{line}", str(err))
 

@@ -12,6 +12,7 @@ from alknet_firewall.errors import AlknetFirewallError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from alknet_firewall.firewall import Firewall
 
@@ -59,9 +60,11 @@ def friendly_errors() -> Iterator[None]:
         raise click.ClickException(str(err)) from err
 
 
-def load_firewall(artifact: str | None, revision: str | None, offline: bool, threads: int | None = None) -> Firewall:
-    """The firewall that the shared options describe."""
+def load_firewall(
+    artifact: str | None, revision: str | None, offline: bool, threads: int | None = None, thresholds: str | Path | None = None
+) -> Firewall:
+    """The firewall that the shared options describe; with thresholds of the user's own where these matter."""
     from alknet_firewall.firewall import Firewall
 
     with friendly_errors():
-        return Firewall.from_pretrained(artifact, revision=revision, offline=offline, threads=threads)
+        return Firewall.from_pretrained(artifact, revision=revision, offline=offline, threads=threads, thresholds=thresholds)

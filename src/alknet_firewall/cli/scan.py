@@ -13,6 +13,7 @@ from alknet_firewall.cli.inputs import Failure, Reader, Record
 from alknet_firewall.cli.options import EXIT_FLAGGED, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, printable, summary
 from alknet_firewall.cli.progress import Progress
+from alknet_firewall.thresholds import resolve_thresholds
 from alknet_firewall.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ CHUNK_CHARACTERS = 200_000
 @format_option("text", "json", "jsonl")
 @click.option("--threshold", type=float, metavar="X", help="Flag scores at or above X, from 0 to 1.")
 @click.option("--fpr", type=float, metavar="X", help="Use the artifact's threshold for this false-positive rate; 'info' lists them.")
+@click.option(
+    "--thresholds",
+    metavar="FILE",
+    help="Use the thresholds that 'calibrate' wrote, for the origins it has; --threshold and --fpr go before it.  "
+    "[default: ALKNET_FIREWALL_THRESHOLDS]",
+)
 @artifact_options
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
 @threads_option
@@ -56,6 +63,7 @@ def scan(
     output: str,
     threshold: float | None,
     fpr: float | None,
+    thresholds: str | None,
     artifact: str | None,
     revision: str | None,
     offline: bool,
@@ -85,7 +93,7 @@ def scan(
     if not paths and not texts:
         raise click.UsageError("Nothing to scan. Name files, '-' for stdin, or give texts with -t.")
     _check_limits(threshold, fpr)
-    firewall = load_firewall(artifact, revision, offline, threads)
+    firewall = load_firewall(artifact, revision, offline, threads, resolve_thresholds(thresholds))
     with friendly_errors():
         if fpr is not None:
             firewall.threshold("prompt", fpr)

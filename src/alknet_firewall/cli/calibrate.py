@@ -1,0 +1,163 @@
+"""``alknet-firewall calibrate``."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from alknet_firewall.cli.inputs import Failure, Reader, Record
+from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.output import printable
+from alknet_firewall.cli.progress import Progress
+from alknet_firewall.cli.scan import judge
+
+if TYPE_CHECKING:
+    from alknet_firewall.firewall import Firewall
+    from alknet_firewall.thresholds import OwnThreshold
+    from alknet_firewall.verdict import Origin
+
+KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl"}
+"""How a file is read by its ending; any other holds one text a line."""
+
+SHOWN_FAILURES = 10
+
+
+@click.command()
+@click.argument("paths", nargs=-1, required=True, metavar="BENIGN|-...")
+@click.option("--fpr", type=float, default=0.01, show_default=True, metavar="X", help="Share of harmless texts that may be flagged.")
+@click.option(
+    "--origin",
+    type=click.Choice(["prompt", "content"]),
+    help="What the texts are: what a user typed, or what was retrieved.  [default: content, as for 'scan']",
+)
+@click.option(
+    "--input",
+    "kind",
+    type=click.Choice(["text", "lines", "jsonl"]),
+    help="A file is one text, or one text a line, or one JSON object a line.  [default: jsonl when its name ends so, else lines]",
+)
+@click.option("--field", default="text", show_default=True, metavar="NAME", help="Field of the JSON objects that holds the text.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("thresholds.json"),
+    show_default=True,
+    metavar="FILE",
+    help="File of thresholds to write, or to put this one into.",
+)
+@format_option("text", "json")
+@artifact_options
+@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
+@threads_option
+def calibrate(
+    paths: tuple[str, ...],
+    fpr: float,
+    origin: Any,
+    kind: str | None,
+    field: str,
+    out: Path,
+    output: str,
+    artifact: str | None,
+    revision: str | None,
+    offline: bool,
+    batch_size: int,
+    threads: int | None,
+) -> None:
+    """Choose a threshold on harmless texts of your own traffic, and keep it in a file for 'scan'.
+
+    \b
+    Examples:
+      alknet-firewall calibrate chats.txt --origin prompt --fpr 0.001
+      alknet-firewall calibrate pages/ mails.jsonl --origin content --out thresholds.json
+      alknet-firewall scan --thresholds thresholds.json mail.txt
+
+    A folder stands for the files in it. An object of --input jsonl may have an "origin", which goes before --origin, and a
+    "label": those labelled as attacks are left out, and counted. Whatever origins occur are calibrated, each by itself, and
+    one that does not occur stays as it is in the file. A text that cannot be read is an error, and nothing is written.
+
+    The threshold lies just above the score that keeps a further text like these at or below the rate. How far the rate can be
+    off is said as well. With n texts no rate below 1/(n + 1) can be kept to; asking for it is an error that says how many are needed.
+    """
+    from alknet_firewall.thresholds import choose_threshold, load_thresholds, save_thresholds
+
+    if not 0.0 < fpr < 1.0:
+        raise click.BadParameter("must be a number between 0 and 1.", param_hint="--fpr")
+    firewall = load_firewall(artifact, revision, offline, threads)
+    with friendly_errors():
+        if out.exists():
+            load_thresholds(out, firewall.artifact.id)  # find out before the work that it cannot be written into
+    records, n_attacks = _harmless(paths, kind, field, origin)
+    scores = _scores(firewall, records, batch_size)
+    with friendly_errors():
+        chosen: dict[Origin, OwnThreshold] = {own: choose_threshold(found, fpr) for own, found in scores.items()}
+        save_thresholds(out, firewall.artifact.id, chosen)
+    if n_attacks:
+        click.echo(f"{n_attacks} objects labelled as attacks were left out", err=True)
+    if output == "json":
+        facts = {str(own): {**asdict(found), "artifact_threshold": firewall.threshold(own)} for own, found in chosen.items()}
+        click.echo(json.dumps({"artifact": firewall.artifact.id, "file": str(out), "thresholds": facts}, indent=2))
+        return
+    for own, found in chosen.items():
+        click.echo(_line(own, found, firewall.threshold(own)))
+    click.echo(f"written to {printable(str(out))}; use it with: alknet-firewall scan --thresholds {printable(str(out))}", err=True)
+
+
+def _harmless(paths: tuple[str, ...], kind: str | None, field: str, origin: Any) -> tuple[list[Record], int]:
+    """Every harmless text, and how many attacks were left out; the program ends here when something cannot be read."""
+    from alknet_firewall.labelled import LABELS
+
+    records, failures, n_attacks = [], [], 0
+    for item in _items(paths, kind, field, origin):
+        if isinstance(item, Failure):
+            failures.append(item)
+        elif item.label is not None and (not isinstance(item.label, (str, int, float)) or item.label not in LABELS):
+            failures.append(Failure(item.place, "The label must be 0 or 1, false or true, 'benign' or 'attack'."))
+        elif item.label is not None and LABELS[item.label]:
+            n_attacks += 1
+        else:
+            records.append(item)
+    for failure in failures[:SHOWN_FAILURES]:
+        click.echo(f"Error: {printable(failure.place)}: {failure.message}", err=True)
+    if failures:
+        raise click.ClickException(f"{len(failures)} inputs cannot be used. Mend them or take them out; nothing was written.")
+    if not records:
+        raise click.ClickException("There is no harmless text among the inputs. Give some of your own traffic.")
+    return records, n_attacks
+
+
+def _items(paths: tuple[str, ...], kind: str | None, field: str, origin: Any) -> Iterator[Record | Failure]:
+    """The records of files and of the files in folders."""
+    for path in paths:
+        folder = Path(path)
+        inside = sorted(str(own) for own in folder.rglob("*") if own.is_file()) if folder.is_dir() else [path]
+        if not inside:
+            yield Failure(path, "This folder has no files. Name one that has some.")
+        for name in inside:
+            yield from Reader(kind or KINDS.get(Path(name).suffix.lower(), "lines"), field, origin).records((name,), ())
+
+
+def _scores(firewall: Firewall, records: list[Record], batch_size: int) -> dict[Origin, list[float]]:
+    """Scores of the texts, by origin."""
+    progress = Progress(())
+    scores: dict[Origin, list[float]] = defaultdict(list)
+    results = judge(firewall, progress.watch(iter(records)), {"threshold": 1.0, "fpr": None, "batch_size": batch_size})
+    for result in results:
+        if not isinstance(result, Failure):
+            scores[result[0].origin].append(result[1].score)
+    progress.clear()
+    return dict(scores)
+
+
+def _line(origin: Origin, own: OwnThreshold, shipped: float) -> str:
+    """What was chosen, and how sure it is, for a person."""
+    return (
+        f"{origin}: threshold {own.threshold:.6f} for a false-positive rate of {own.fpr:g} (the artifact's default is {shipped:.6f})\n"
+        f"  {own.n_flagged} of {own.n_texts} harmless texts reach it; with 95 % confidence at most "
+        f"{100 * own.fpr_upper:.2g} % of further texts like these will"
+    )
