@@ -1,6 +1,6 @@
 """Detection on sources left out of training: the artifact beside what a bag of words learns from the same rows, in the same run.
 
-    python benchmarks/quality.py --data train.jsonl.gz --hold-out SOURCE --hold-out SOURCE ...
+    python benchmarks/quality.py --data train.jsonl.gz --hold-out SOURCE --hold-out 'corpus:payload.*' ...
     python benchmarks/quality.py --markdown
 
 The sources named with --hold-out must be those that the artifact was built without (its card names how many). The peer
@@ -11,6 +11,8 @@ Every threshold is set at 1 % false positives on the left-out harmless texts of 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +23,23 @@ import numpy.typing as npt
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from alknet_firewall import Firewall  # noqa: E402
+from alknet_firewall import Firewall, Verdict  # noqa: E402
+from alknet_firewall.evaluation import calibration  # noqa: E402
+from alknet_firewall.ranking import Ranking, bootstrap, threshold_at, wilson  # noqa: E402
 from alknet_firewall.verdict import ORIGINS  # noqa: E402
 from benchmarks.common import environment, markdown_table, read_results, write_results  # noqa: E402
-from export.data import Example, all_examples, split_examples  # noqa: E402
+from export.ablation import GROUPS, Task, bag_of_words, belongs  # noqa: E402
+from export.corpus.disguise import DISGUISES  # noqa: E402
+from export.data import Example, all_examples, sample_examples, split_examples  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
 FPR = 0.01
-RESAMPLES = 1000
+INNOCENT = ("seed:trigger*", "seed:quoted_attack*", "corpus:request.override_ok", "corpus:fiction.*")
+"""Harmless sources full of the words that attacks use."""
+
+LENGTHS = (1_000, 10_000)
+"""Characters that the same long harmless documents are cut at, to compare false-positive rates."""
+
 Scores = npt.NDArray[np.float64]
 
 
@@ -36,91 +47,195 @@ Scores = npt.NDArray[np.float64]
 @click.option("--data", type=click.Path(path_type=Path, exists=True), multiple=True, help="Labelled JSON lines.")
 @click.option("--rows", type=int, default=20_000, show_default=True, help="Rows of our own corpus to fit the peer on.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--hold-out", multiple=True, help="Source that nothing was fitted on.")
+@click.option("--hold-out", multiple=True, help="Source that nothing was fitted on; may be a pattern.")
 @click.option("--artifact", help="Folder of the artifact.  [default: the embedded one]")
-@click.option("--markdown", is_flag=True, help="Print the table of the last run.")
+@click.option("--markdown", is_flag=True, help="Print the tables of the last run.")
 def main(data: tuple[Path, ...], rows: int, seed: int, hold_out: tuple[str, ...], artifact: str | None, markdown: bool) -> None:
-    """Measure, write the results, print the table."""
+    """Measure, write the results, print the tables."""
     if not markdown:
         fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
         if not held:
             raise click.UsageError("Name the sources that were left out with --hold-out.")
-        firewall = Firewall.from_pretrained(artifact)
+        firewall, task = Firewall.from_pretrained(artifact), Task(fitted, held)
+        verdicts = judge(firewall, held)
         systems = {
-            firewall.artifact.id: artifact_scores(firewall, held),
-            "TF-IDF words + logistic regression": peer_scores(fitted, held, "word", (1, 2)),
-            "TF-IDF characters + logistic regression": peer_scores(fitted, held, "char_wb", (2, 5)),
+            firewall.artifact.id: np.array([v.score for v in verdicts]),
+            "TF-IDF words + logistic regression": bag_of_words(task, "word", (1, 2)),
+            "TF-IDF characters + logistic regression": bag_of_words(task, "char_wb", (2, 5)),
         }
-        figures = {name: {origin: measure(held, scores, origin, seed) for origin in ORIGINS} for name, scores in systems.items()}
-        sources = sorted({e.source for e in held})
-        write_results(RESULTS, {"environment": environment(), "fitted_rows": len(fitted), "sources": sources, "systems": figures})
-    click.echo(table(read_results(RESULTS)))
+        results = {
+            "environment": environment(),
+            "fitted_rows": len(fitted),
+            "sources": sorted({e.source for e in held}),
+            "systems": {name: {origin: measure(held, scores, origin) for origin in ORIGINS} for name, scores in systems.items()},
+            "default": at_default(held, verdicts),
+            "innocent": innocent(held, verdicts),
+            "spans": spans(held, verdicts),
+            "lengths": lengths(firewall, held),
+            "disguises": disguises(firewall, held, seed),
+        }
+        write_results(RESULTS, results)
+    click.echo(tables(read_results(RESULTS)))
 
 
-def artifact_scores(firewall: Firewall, examples: list[Example]) -> Scores:
-    """Scores of the artifact, whole texts."""
-    scores = []
+def judge(firewall: Firewall, examples: Sequence[Example], *, with_views: bool = True) -> list[Verdict]:
+    """Verdicts on whole texts."""
+    verdicts: list[Verdict] = []
     with click.progressbar(range(0, len(examples), 32), file=sys.stderr) as starts:
         for start in starts:
             part = examples[start : start + 32]
-            scores += [v.score for v in firewall.scan_batch([e.text for e in part], [e.origin for e in part])]
-    return np.array(scores)
+            verdicts += firewall.scan_batch([e.text for e in part], [e.origin for e in part], with_views=with_views)
+    return verdicts
 
 
-def peer_scores(fitted: list[Example], held: list[Example], analyzer: str, n_grams: tuple[int, int]) -> Scores:
-    """Scores of a bag of words (or characters), one model an origin as the artifact has one prefix an origin."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-
-    scores = np.zeros(len(held))
-    for origin in ORIGINS:
-        own = [e for e in fitted if e.origin == origin]
-        vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=n_grams, min_df=3, max_features=200_000, sublinear_tf=True)
-        model = make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=400, class_weight="balanced"))
-        model.fit([e.text[:6000] for e in own], [e.label for e in own])
-        chosen = [i for i, e in enumerate(held) if e.origin == origin]
-        scores[chosen] = model.decision_function([held[i].text for i in chosen])
-    return scores
-
-
-def measure(examples: list[Example], scores: Scores, origin: str, seed: int) -> dict[str, float | list[float] | int]:
-    """ROC AUC and TPR at 1 % FPR of one origin, the latter with a 95 % bootstrap interval over texts."""
-    from sklearn.metrics import roc_auc_score
-
-    labels = np.array([e.label for e in examples if e.origin == origin])
-    values = np.array([s for e, s in zip(examples, scores, strict=True) if e.origin == origin])
-    rng = np.random.default_rng(seed)
-    resampled = []
-    for _ in range(RESAMPLES):
-        draw = rng.integers(0, len(labels), len(labels))
-        if 0 < labels[draw].sum() < len(draw):
-            resampled.append(tpr_at(labels[draw], values[draw]))
+def measure(examples: Sequence[Example], scores: Scores, origin: str) -> dict[str, Any]:
+    """ROC AUC and TPR at 1 % FPR of one origin with 95 % intervals, and the share found of each group of attacks."""
+    chosen = np.array([i for i, e in enumerate(examples) if e.origin == origin])
+    labels, values = np.array([examples[i].label for i in chosen]), scores[chosen]
+    strata = np.unique([examples[i].source for i in chosen], return_inverse=True)[1].astype(np.int64)
+    ranking, limit = Ranking.of(values, labels), threshold_at(values[labels == 0], FPR)
+    auc, (tpr,) = bootstrap(values, labels, strata, (FPR,))
+    groups = {}
+    for name, patterns in GROUPS.items():
+        own = np.array([belongs(examples[i].source, patterns) for i in chosen]) & (labels == 1)
+        if own.any():
+            groups[name] = {"n": int(own.sum()), "tpr": float((values[own] >= limit).mean())}
     return {
         "n_benign": int((labels == 0).sum()),
         "n_attack": int(labels.sum()),
-        "roc_auc": float(roc_auc_score(labels, values)),
-        "tpr": tpr_at(labels, values),
-        "tpr_interval": [float(q) for q in np.quantile(resampled, [0.025, 0.975])],
+        "roc_auc": ranking.roc_auc(),
+        "roc_auc_interval": list(auc),
+        "tpr": ranking.tpr(FPR),
+        "tpr_interval": list(tpr),
+        "groups": groups,
     }
 
 
-def tpr_at(labels: npt.NDArray[np.int64], values: Scores, fpr: float = FPR) -> float:
-    """Share of attacks above the threshold that flags at most `fpr` of the harmless texts."""
-    benign = np.sort(values[labels == 0])[::-1]
-    return float((values[labels == 1] > benign[int(fpr * len(benign))]).mean())
+def at_default(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """What the artifact's own threshold does, source by source, and how far its scores are from shares of attacks (balanced classes)."""
+    found: dict[str, Any] = {}
+    for origin in ORIGINS:
+        own = [(e, v) for e, v in zip(examples, verdicts, strict=True) if e.origin == origin]
+        sources = {}
+        for source in sorted({e.source for e, _ in own}):
+            flags = [v.flagged for e, v in own if e.source == source]
+            labels = {e.label for e, _ in own if e.source == source}
+            sources[source] = {"n": len(flags), "flagged": sum(flags) / len(flags), "labels": sorted(labels)}
+        scores, labels_ = np.array([v.score for _, v in own]), np.array([e.label for e, _ in own])
+        found[origin] = {"threshold": own[0][1].threshold, "calibration_error": calibration(scores, labels_)[0], "sources": sources}
+    return found
 
 
-def table(results: dict[str, Any]) -> str:
-    """Markdown."""
+def innocent(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Share of harmless texts full of trigger words that are not flagged at the artifact's own threshold."""
+    flags = [v.flagged for e, v in zip(examples, verdicts, strict=True) if e.label == 0 and belongs(e.source, INNOCENT)]
+    right = len(flags) - sum(flags)
+    return {"n": len(flags), "accuracy": right / max(1, len(flags)), "interval": list(wilson(right, len(flags))) if flags else None}
+
+
+def spans(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """Of detected attacks in content whose injected characters are known: do the spans meet them, and how long are they beside them?"""
+    met, ratios = [], []
+    for example, verdict in zip(examples, verdicts, strict=True):
+        if example.injected is not None and verdict.flagged and example.origin == "content":
+            start, end = example.injected
+            met.append(any(span.start < end and span.end > start for span in verdict.spans))
+            ratios.append(sum(span.end - span.start for span in verdict.spans) / (end - start))
+    return {
+        "n": len(met),
+        "overlap": float(np.mean(met)) if met else None,
+        "median_length_ratio": float(np.median(ratios)) if ratios else None,
+        "share_within_three_times": float((np.array(ratios) <= 3).mean()) if ratios else None,
+    }
+
+
+def lengths(firewall: Firewall, examples: Sequence[Example]) -> dict[str, Any]:
+    """False-positive rates of the same long harmless documents, cut short and long."""
+    documents = [e for e in examples if e.label == 0 and e.origin == "content" and len(e.text) >= LENGTHS[-1] * 0.9]
+    rates = {}
+    for length in LENGTHS:
+        verdicts = judge(firewall, [replace(e, text=e.text[:length]) for e in documents])
+        rates[str(length)] = {"n": len(documents), "flagged": sum(v.flagged for v in verdicts)}
+    return rates
+
+
+def disguises(firewall: Firewall, examples: Sequence[Example], seed: int) -> dict[str, Any]:
+    """Share flagged of the same left-out prompts in each disguise, with and without views."""
+    import random
+
+    prompts = [e for e in examples if e.origin == "prompt" and 20 <= len(e.text) <= 300 and e.source.startswith(("corpus:", "seed:"))]
+    plain = {label: sample_examples([e for e in prompts if e.label == label], 120, seed) for label in (0, 1)}
+    found: dict[str, Any] = {}
+    for name, disguise in {"none": lambda text, _: text, **DISGUISES}.items():
+        row = {}
+        for label, chosen in plain.items():
+            worn = [replace(e, text=disguise(e.text, random.Random(seed))) for e in chosen]
+            for with_views in (True, False):
+                flagged = [v.flagged for v in judge(firewall, worn, with_views=with_views)]
+                row[f"{'attack' if label else 'benign'}_{'views' if with_views else 'plain'}"] = sum(flagged) / max(1, len(flagged))
+        found[name] = row
+    return found
+
+
+def tables(results: dict[str, Any]) -> str:
+    """Markdown: all tables."""
+    return "\n\n".join(
+        [system_table(results), group_table(results), default_table(results), short_facts(results), disguise_table(results), ""]
+    )
+
+
+def system_table(results: dict[str, Any]) -> str:
+    """ROC AUC and TPR of each system."""
     rows = []
     for system, origins in results["systems"].items():
         for origin, f in origins.items():
-            low, high = f["tpr_interval"]
-            rows.append(
-                [system, origin, f"{f['roc_auc']:.3f}", f"{f['tpr']:.2f} ({low:.2f}-{high:.2f})", str(f["n_benign"]), str(f["n_attack"])]
-            )
+            (low, high), (first, last) = f["tpr_interval"], f["roc_auc_interval"]
+            auc, tpr = f"{f['roc_auc']:.3f} ({first:.3f}-{last:.3f})", f"{f['tpr']:.2f} ({low:.2f}-{high:.2f})"
+            rows.append([system, origin, auc, tpr, str(f["n_benign"]), str(f["n_attack"])])
     return markdown_table(["system", "origin", "ROC AUC", "TPR at 1 % FPR (95 % interval)", "harmless", "attacks"], rows)
+
+
+def group_table(results: dict[str, Any]) -> str:
+    """Share found of each group of attacks."""
+    rows = []
+    for origin in ORIGINS:
+        systems = {name: origins[origin]["groups"] for name, origins in results["systems"].items()}
+        for group, first in next(iter(systems.values())).items():
+            rows.append([origin, f"{group} ({first['n']})", *(f"{own[group]['tpr']:.2f}" for own in systems.values())])
+    return markdown_table(["origin", "attacks", *results["systems"]], rows)
+
+
+def default_table(results: dict[str, Any]) -> str:
+    """What is flagged at the artifact's own thresholds, by source."""
+    rows = []
+    for origin, found in results["default"].items():
+        for source, f in found["sources"].items():
+            kind = {(0,): "harmless", (1,): "attacks"}.get(tuple(f["labels"]), "both")
+            rows.append([origin, source, kind, str(f["n"]), f"{f['flagged']:.3f}"])
+    return markdown_table(["origin", "source", "texts", "n", "flagged at the default threshold"], rows)
+
+
+def short_facts(results: dict[str, Any]) -> str:
+    """Innocent texts, spans, lengths, calibration."""
+    facts, s = results["innocent"], results["spans"]
+    lines = [f"Harmless texts full of trigger words that are not flagged: {facts['accuracy']:.3f} of {facts['n']}."]
+    if s["n"]:
+        lines.append(
+            f"Spans of {s['n']} detected attacks in content: {s['overlap']:.3f} meet the injected part; the spans are "
+            f"{s['median_length_ratio']:.1f} times as long (median), at most three times in {s['share_within_three_times']:.2f}."
+        )
+    rates = [f"{f['flagged']} of {f['n']} flagged at {n} characters" for n, f in results["lengths"].items()]
+    lines.append(f"The same documents: {', '.join(rates)}.")
+    errors = ", ".join(f"{origin} {f['calibration_error']:.3f}" for origin, f in results["default"].items())
+    lines.append(f"Expected calibration error: {errors}.")
+    return "\n".join(lines)
+
+
+def disguise_table(results: dict[str, Any]) -> str:
+    """Views on and off."""
+    names = ("attack_views", "attack_plain", "benign_views", "benign_plain")
+    rows = [[name, *(f"{f[n]:.2f}" for n in names)] for name, f in results["disguises"].items()]
+    return markdown_table(["disguise", "attacks, views", "attacks, no views", "harmless, views", "harmless, no views"], rows)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,11 @@ def check_out(out: Path) -> None:
     InvalidInputError
         If there is something, or the path is no folder.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    try:
+        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
+    except OSError as err:
+        raise InvalidInputError(f"{out}: cannot be read: {err.strerror or type(err).__name__}. Name another folder.") from err
+    if taken:
         raise InvalidInputError(f"{out} is there already. Name a new folder, or empty this one first; nothing is overwritten.")
 
 
