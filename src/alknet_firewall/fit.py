@@ -48,7 +48,7 @@ class FitOptions:
     """
 
     n_components: int = 256
-    regularization: float = 0.001
+    regularization: float = 0.0003
     rounds: int = 4
     share: float = 0.34
     seed: int = 0

@@ -28,11 +28,12 @@ OWNERS = {
     "torch": {"parity", "adapter"},
     "transformers": {"parity"},
     "click": {"cli"},
+    "matplotlib": {"plots"},
 }
 """Which modules, or packages, may import a library; nobody may import what is in FORBIDDEN."""
 
 FORBIDDEN = {"optimum", "onnx", "peft", "scipy", "pandas", "pickle", "export"}
-HEAVY = ("torch", "transformers", "optimum", "onnx", "sklearn", "scipy")
+HEAVY = ("torch", "transformers", "optimum", "onnx", "sklearn", "scipy", "matplotlib")
 
 
 def tree_of(module):

@@ -10,6 +10,7 @@ from alknet_firewall.views.words import COMMON, is_plausible, looks_like_words
 
 _PLAIN = r"\w.~!*'(),;:@$/\-"
 _PERCENT = re.compile(rf"(?<![{_PLAIN}%])[{_PLAIN}]*%[0-9A-Fa-f]{{2}}(?:%[0-9A-Fa-f]{{2}}|[{_PLAIN}])*")
+_PERCENT_ANY = re.compile("%[0-9A-Fa-f]{2}")
 _PERCENT_LETTER = re.compile(r"%(?:3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa])")
 _ADDRESS = re.compile(r"(?:://|www\.|mailto:|[?&=])\S*\Z")
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -36,7 +37,7 @@ def percent_edits(text: str) -> list[Edit]:
     list of Edit
         In order.
     """
-    if text.count("%") < 3:
+    if len(_PERCENT_ANY.findall(text)) < 3:
         return []
     return [Edit(*match.span(), said) for match in _PERCENT.finditer(text) if (said := _percent(text, match))]
 

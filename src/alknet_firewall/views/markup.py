@@ -8,7 +8,8 @@ from alknet_firewall.views.edits import Edit
 from alknet_firewall.views.invisible import INVISIBLE
 
 _INLINE = "b|big|code|del|em|font|i|ins|kbd|mark|s|small|span|strong|sub|sup|tt|u"
-_TAGS = re.compile(rf"(?:</?(?:{_INLINE}|wbr)(?:\s[^<>]{{0,200}})?/?>)+", re.IGNORECASE)
+_TAG = rf"</?(?i:{_INLINE}|wbr)(?:\s[^<>]{{0,200}})?/?>"
+_TAGS = re.compile(rf"{_TAG}(?:{_TAG})*")  # begins with a plain character, which the search skips to
 _HOLLOW = re.compile(rf"<({_INLINE})(?:\s[^<>]{{0,200}})?></\1>|<wbr", re.IGNORECASE)
 _ENTITIES = re.compile(r"(?:&(?:amp;){0,3}#(?:[xX][0-9a-fA-F]{1,6}|[0-9]{1,7});?)+")
 _ENTITY = re.compile(r"&(?:amp;){0,3}#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));?")
