@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from alknet_firewall.cli.inputs import Record
-from alknet_firewall.verdict import Span, Verdict
+from alknet_firewall.verdict import PLAIN, Span, Verdict
 
 CONTEXT_CHARACTERS = 40
 """How much is shown before and after a span."""
@@ -72,7 +72,8 @@ def _span_line(text: str, span: Span) -> str:
     marked = click.style(f"[[{printable(middle)}]]", fg="red")
     ellipses = ("…" if start > CONTEXT_CHARACTERS else "", "…" if end + CONTEXT_CHARACTERS < len(text) else "")
     where = f"{position(text, start)}-{position(text, max(start, end - 1))}"
-    return f"        {where}  {span.score:.3f}  {ellipses[0]}{printable(before)}{marked}{printable(after)}{ellipses[1]}"
+    view = "" if span.view == PLAIN else f"{span.view}  "
+    return f"        {where}  {span.score:.3f}  {view}{ellipses[0]}{printable(before)}{marked}{printable(after)}{ellipses[1]}"
 
 
 class JsonArray:
