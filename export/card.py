@@ -64,7 +64,8 @@ is the one for a false-positive rate of {config.default_fpr:g}. `tpr` is the sha
 {report.texts} texts, {report.tokens} tokens, both origins: mean cosine of hidden states {report.hidden_mean_cosine:.6f}, worst
 {report.hidden_worst_cosine:.6f}; largest score difference {report.score_largest_difference:.6f}; verdict flips: {report.flips}.
 
-## Limits It misses attacks, above all plain imperatives in retrieved text and persuasive rewrites, and it flags some
+## Limits
+It misses attacks, above all plain imperatives in retrieved text and persuasive rewrites, and it flags some
 harmless texts. It is one layer of a defence, not the whole. Scores are not probabilities. Figures on left-out sources
 say more than figures on sources it was fitted on, and less than figures on your own traffic.
 """
