@@ -164,7 +164,7 @@ def disguises(firewall: Firewall, examples: Sequence[Example], seed: int) -> dic
     import random
 
     prompts = [e for e in examples if e.origin == "prompt" and 20 <= len(e.text) <= 300 and e.source.startswith(("corpus:", "seed:"))]
-    plain = {label: sample_examples([e for e in prompts if e.label == label], 120, seed) for label in (0, 1)}
+    plain = {label: sample_examples([e for e in prompts if e.label == label], 60, seed) for label in (0, 1)}
     found: dict[str, Any] = {}
     for name, disguise in {"none": lambda text, _: text, **DISGUISES}.items():
         row = {}

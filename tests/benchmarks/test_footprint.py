@@ -151,7 +151,8 @@ def test_run_fresh_times_the_first_line_before_the_end():
 
 
 def test_run_fresh_sees_the_memory_of_the_process_it_ran():
-    small, large = (common.run_fresh([sys.executable, "-c", f"data = b'x' * {size}"]).peak_bytes for size in (1, 300_000_000))
+    """A child counts at least what its parent held when it began (getrusage(2) after exec), and pytest holds more with every test."""
+    small, large = (common.run_fresh([sys.executable, "-c", f"data = b'x' * {size}"]).peak_bytes for size in (1, 700_000_000))
     assert large - small > 150_000_000
     assert large < 1_000_000_000
 
