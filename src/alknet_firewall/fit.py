@@ -115,7 +115,9 @@ def fit_detector(
     return Detector(mean, scale, components, coefficients.astype(np.float32), np.array([intercept], np.float32))
 
 
-def fit_calibration(logits: Scores, n_segments: IntArray, labels: IntArray, sharpness: float = 1.0) -> Calibration:
+def fit_calibration(
+    logits: Scores, n_segments: IntArray, labels: IntArray, sharpness: float = 1.0, most_length: float = np.inf
+) -> Calibration:
     """What makes the scores of one origin independent of length and as sure as they are right.
 
     Two steps. The upper tail of harmless texts is made flat over their length: quantile regression of their logits on
@@ -134,6 +136,9 @@ def fit_calibration(logits: Scores, n_segments: IntArray, labels: IntArray, shar
     sharpness : float
         The calibrated logits are multiplied by this; below 1 when the arithmetic behind them is not worth more.
 
+    most_length : float
+        Most that the logit is lowered by when the number of segments grows by a factor of e, before Platt scaling.
+
     Returns
     -------
     Calibration
@@ -141,7 +146,7 @@ def fit_calibration(logits: Scores, n_segments: IntArray, labels: IntArray, shar
     """
     from sklearn.linear_model import LogisticRegression
 
-    length = _length_slope(logits[labels == 0], n_segments[labels == 0])
+    length = min(most_length, _length_slope(logits[labels == 0], n_segments[labels == 0]))
     flat = logits - length * np.log(n_segments)
     model = LogisticRegression(C=1e6, class_weight="balanced").fit(flat[:, None], labels)
     slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
