@@ -23,6 +23,9 @@ from export.corpus.parts import Parts
 CONTENT_KINDS = ("indirect", "benign-context", "benign-docs", "benign-multilingual-context")
 """Kinds of rows without an ``origin`` that were retrieved rather than typed."""
 
+CORPUS = "corpus:"
+"""Sources of our own corpus begin with this; the family follows."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -53,11 +56,14 @@ class Example:
 def corpus_examples(n_rows: int, seed: int) -> list[Example]:
     """Rows of our own corpus; the source is the family."""
     return [
-        Example(
-            row.text, row.label, _origin(row.as_dict()), f"corpus:{row.family}", row.injected, None if row.pair is None else str(row.pair)
-        )
+        Example(row.text, row.label, _origin(row.as_dict()), CORPUS + row.family, row.injected, None if row.pair is None else str(row.pair))
         for row in compose(Parts(), n_rows, seed)
     ]
+
+
+def is_corpus(source: str) -> bool:
+    """Whether the rows of a source are of our own corpus."""
+    return source.startswith(CORPUS)
 
 
 def file_examples(paths: Iterable[Path]) -> list[Example]:

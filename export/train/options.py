@@ -25,6 +25,8 @@ class TrainOptions:
         Of the adapter's matrices.
     learning_rate, head_rate : float
         Largest learning rate of the adapter, and of the head that is trained along with it.
+    data_share : float
+        Share of the samples that come from labelled files of the caller's rather than from our own corpus, when there are both; with 0 they count like any other source.
     smoothing : float
         Labels are this far from 0 and 1.
     segment_weight : float
@@ -45,6 +47,7 @@ class TrainOptions:
     rank: int = 32
     learning_rate: float = 4e-4
     head_rate: float = 2e-3
+    data_share: float = 0.25
     smoothing: float = 0.03
     segment_weight: float = 0.5
     evaluate_every: int = 10_000

@@ -12,7 +12,7 @@ import numpy as np
 from alknet_firewall.pooling import segment_ends
 from alknet_firewall.tokenizer import Tokenizer
 from alknet_firewall.verdict import Origin
-from export.data import Example
+from export.data import Example, is_corpus
 from export.train.options import TrainOptions
 
 POOL = 2048
@@ -72,14 +72,15 @@ def tokenise(
 def batches(samples: Sequence[Sample], examples: Sequence[Example], options: TrainOptions) -> Iterator[list[Sample]]:
     """Shuffled batches of about `batch_tokens` tokens, without end.
 
-    Families are balanced: each round draws of every source as many samples as the root of its size is worth, up to all
-    of them. Both samples of a pair go in the same batch.
+    Families are balanced: each round draws of every source as many samples as the root of its size is worth. Files and
+    our own corpus get their shares of a round, `options.data_share`; a small source may be drawn several times for it.
+    Both samples of a pair go in the same batch.
     """
     rng = random.Random(options.seed + 1)
     units = _units(samples, examples)
-    weights = _shares(units, examples)
+    times = _times_drawn(units, examples, options.data_share)
     while True:
-        drawn = [unit for unit in units if rng.random() < weights[examples[unit[0].example].source]]
+        drawn = [unit for unit in units for _ in range(int(times[examples[unit[0].example].source] + rng.random()))]
         rng.shuffle(drawn)
         for start in range(0, len(drawn), POOL):
             pool = sorted(drawn[start : start + POOL], key=_longest)
@@ -138,11 +139,25 @@ def _units(samples: Sequence[Sample], examples: Sequence[Example]) -> list[list[
     return units + list(pairs.values())
 
 
-def _shares(units: Sequence[Sequence[Sample]], examples: Sequence[Example]) -> dict[str, float]:
-    """How likely a unit of each source is drawn in a round: the rarest always, others by the inverse root of their size."""
-    counts = Counter(examples[unit[0].example].source for unit in units)
+def _times_drawn(units: Sequence[Sequence[Sample]], examples: Sequence[Example], data_share: float) -> dict[str, float]:
+    """How often a unit of each source is drawn in a round, on average.
+
+    Of our own corpus the rarest are drawn once, others by the inverse root of their size; files follow the same rule among
+    themselves and are drawn as often as it takes to have their share of the samples.
+    """
+    counts, sizes = Counter[str](), Counter[str]()
+    for unit in units:
+        source = examples[unit[0].example].source
+        counts[source] += 1
+        sizes[source] += len(unit)
     typical = sorted(counts.values())[len(counts) // 2]
-    return {source: min(1.0, (typical / count) ** 0.5) for source, count in counts.items()}
+    times = {source: min(1.0, (typical / count) ** 0.5) for source, count in counts.items()}
+    own = sum(times[source] * size for source, size in sizes.items() if is_corpus(source))
+    files = sum(times[source] * size for source, size in sizes.items() if not is_corpus(source))
+    if not own or not files or not data_share:
+        return times
+    more = data_share / (1 - data_share) * own / files
+    return {source: value if is_corpus(source) else value * more for source, value in times.items()}
 
 
 def _longest(unit: Sequence[Sample]) -> int:

@@ -63,6 +63,19 @@ def test_an_attack_in_long_content_whose_place_is_not_known_is_left_out(tokenize
     assert [s.example for s in tokenise(examples, tokenizer, PREFIXES, small)] == [1, 2]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.6])
+def test_files_get_their_share_of_the_samples_however_few_they_are(share, tokenizer, small):
+    from export.train.samples import batches, tokenise
+
+    files = [Example(f"{FILLER} {n}", n % 2, "prompt", f"file {n % 3}") for n in range(60)]
+    examples = corpus_examples(600, seed=2) + files
+    samples = tokenise(examples, tokenizer, PREFIXES, small)
+    drawn = [s for batch in islice(batches(samples, examples, replace(small, data_share=share)), 250) for s in batch]
+    from_files = np.mean([examples[s.example].source.startswith("file") for s in drawn])
+    natural = np.mean([examples[s.example].source.startswith("file") for s in samples])
+    assert from_files == pytest.approx(share or natural, abs=0.08)
+
+
 def test_batches_keep_pairs_together_and_their_size(tokenizer, small):
     from export.train.samples import batches, tokenise
 
