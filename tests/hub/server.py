@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -47,24 +48,44 @@ class Repository:
 
 @dataclass
 class Fault:
-    """What goes wrong when `match` is in ``METHOD /path``.
+    """What goes wrong when `match` is in ``METHOD /path``, for the first `times` requests, or for all of them.
 
-    The answer is `status` with the header ``X-Error-Code: code``; with `cut` the connection is closed after that many bytes of the body.
+    With `status`, that is the answer, with the header ``X-Error-Code: code`` and `headers`. Else the answer is the usual one, but for
+    these: `cut` closes the connection after so many bytes of the body, `flip` changes a bit in its middle, `etag` replaces its ETag.
+    `pause_s` passes before the answer, and before each quarter of a body.
     """
 
     match: str
-    status: int = 500
+    status: int = 0
     code: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
+    flip: bool = False
+    etag: str | None = None
+    pause_s: float = 0.0
+    times: int | None = None
+
+    def applies(self, request: str) -> bool:
+        """Whether it is this request's turn to fail."""
+        if self.match not in request or self.times == 0:
+            return False
+        self.times = None if self.times is None else self.times - 1
+        return True
+
+
+NO_FAULT = Fault("")
 
 
 @dataclass
 class HubServer:
-    """The server; a context manager. Change `faults` and look at `requests` at any time."""
+    """The server; a context manager. Change `faults` and `moved` (old id to new) and look at `requests` and `sent` at any time."""
 
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    sent: list[tuple[str, int]] = field(default_factory=list)
+    """Each body: the request, and how many bytes of it went out."""
     repositories: dict[str, Repository] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
 
     def __enter__(self) -> HubServer:  # noqa: PYI034 - typing.Self came with Python 3.11
         self._servers = [_Server(self), _Server(self)]
@@ -133,9 +154,10 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Answer(Exception):  # noqa: N818 - it ends the handling of a request, whatever the status
-    def __init__(self, status: int, code: str = "", body: object = None) -> None:
+    def __init__(self, status: int, code: str = "", body: object = None, headers: dict[str, str] | None = None) -> None:
         super().__init__(status)
-        self.status, self.code, self.body = status, code, body
+        self.status, self.body = status, body
+        self.headers = {**(headers or {}), **({"X-Error-Code": code} if code else {})}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -154,19 +176,23 @@ class _Handler(BaseHTTPRequestHandler):
         hub, path = self.server.hub, urlsplit(self.path).path
         request = f"{self.command} {unquote(path)}"
         hub.requests.append(request)
-        fault = next((fault for fault in hub.faults if fault.match in request), None)
+        fault = next((fault for fault in hub.faults if fault.applies(request)), NO_FAULT)
         try:
+            time.sleep(fault.pause_s)
             self._route([unquote(part) for part in path.strip("/").split("/")], fault)
         except _Answer as answer:
             content = b"" if answer.body is None else json.dumps(answer.body).encode()
             headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
-            self._head(answer.status, headers | ({"X-Error-Code": answer.code} if answer.code else {}))
+            self._head(answer.status, headers | answer.headers)
             if self.command == "GET":
                 self.wfile.write(content)
 
-    def _route(self, parts: list[str], fault: Fault | None) -> None:
-        if fault is not None and fault.cut is None:
-            raise _Answer(fault.status, fault.code)
+    def _route(self, parts: list[str], fault: Fault) -> None:
+        if fault.status:
+            raise _Answer(fault.status, fault.code, headers=fault.headers)
+        for old, new in self.server.hub.moved.items():
+            if old in "/".join(parts):
+                raise _Answer(307, headers={"Location": self.path.replace(old, new, 1)})
         if parts[:2] == ["api", "models"]:
             self._api("/".join(parts[2:4]), parts[4:])
         elif parts[0] == "store":
@@ -197,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = [{"rfilename": name} for name in repository.files]
         raise _Answer(200, body={"id": repo_id, "modelId": repo_id, "sha": commit, "siblings": siblings, "private": False, "tags": []})
 
-    def _resolve(self, repo_id: str, rest: list[str], fault: Fault | None) -> None:
+    def _resolve(self, repo_id: str, rest: list[str], fault: Fault) -> None:
         repository = self._repository(repo_id)
         if rest[:1] != ["resolve"]:
             raise _Answer(404, "EntryNotFound")
@@ -217,12 +243,13 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Answer(404)
         return found
 
-    def _file(self, entry: Entry, commit: str | None, fault: Fault | None) -> None:
-        headers = {"ETag": f'"{entry.etag}"', "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+    def _file(self, entry: Entry, commit: str | None, fault: Fault) -> None:
+        etag = fault.etag or entry.etag
+        headers = {"ETag": f'"{etag}"', "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
         if commit is not None:
             headers["X-Repo-Commit"] = commit
         if commit is not None and entry.size >= LARGE_FILE:
-            linked = {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{entry.etag}"'}
+            linked = {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{etag}"'}
             self._head(302, {**headers, **linked, "Location": f"{self.server.hub.store_url}/store/{entry.sha256}", "Content-Length": "0"})
             return
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
@@ -230,8 +257,18 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{entry.size - 1}/{entry.size}"
         self._head(206 if start else 200, {**headers, "Content-Length": str(entry.size - start)})
         if self.command == "GET":
-            content = entry.path.read_bytes()[start:]
-            self.wfile.write(content if fault is None else content[: fault.cut])
+            self._body(entry, start, fault)
+
+    def _body(self, entry: Entry, start: int, fault: Fault) -> None:
+        content = bytearray(entry.path.read_bytes())
+        if fault.flip:
+            content[len(content) // 2] ^= 1
+        content = content[start:][: fault.cut]
+        quarter = len(content) // 4 + 1
+        for offset in range(0, len(content), quarter):
+            time.sleep(fault.pause_s)
+            self.wfile.write(content[offset : offset + quarter])
+        self.server.hub.sent.append((f"{self.command} {unquote(self.path)}", len(content)))
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)
