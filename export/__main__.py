@@ -12,7 +12,7 @@ import click
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Make an artifact: weights, then corpus, then build."""
+    """Make an artifact: weights, then corpus, then train, then build; then publish it."""
 
 
 @main.command()
@@ -227,6 +227,41 @@ def ablation(
     task = Task(sample_examples(fitted, texts, seed), sample_examples(held, texts, seed))
     out.write_text(report(task, Firewall.from_pretrained(artifact), folder, adapter), encoding="utf-8")
     click.echo(f"{out}: {len(task.fitted)} texts fitted, {len(task.held)} judged")
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
+@click.option("--repo-id", required=True, metavar="ORG/NAME", help="Repository on the Hub; made when it is not there.")
+@click.option("--private", is_flag=True, help="Make it private. One that exists must be private already.")
+@click.option("--tag", metavar="TAG", help="Name of the commit, such as v1.2.0; must not exist yet.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show what would be sent; make no request.")
+def publish(folder: Path, repo_id: str, private: bool, tag: str | None, dry_run: bool) -> None:
+    """Send an artifact to the Hub in one commit and tag it; refuse what is not whole, checked and described.
+
+    The token comes from HF_TOKEN or from 'hf auth login'.
+
+    \b
+    Examples:
+      python -m export publish build/small --repo-id org/name --tag v1.2.0 --dry-run
+      python -m export publish build/small --repo-id org/name --tag v1.2.0
+    """
+    from alknet_firewall.cli.options import friendly_errors
+    from export.publish import plan
+    from export.publish import publish as run
+
+    with friendly_errors():
+        if dry_run:
+            artifact, sizes = plan(folder, repo_id, tag)
+            click.echo(f"{artifact.id} may be published. Nothing was sent to {repo_id}; this would be{f', as {tag}' if tag else ''}:")
+            for name, size in sizes.items():
+                click.echo(f"{size:>12,}  {name}")
+            click.echo(f"{sum(sizes.values()):>12,}  bytes in {len(sizes)} files")
+            return
+        published = run(folder, repo_id, tag, private=private)
+    click.echo(f"repo             {published.repo_id}")
+    click.echo(f"commit           {published.commit}")
+    click.echo(f"tag              {published.tag or '-'}")
+    click.echo(f"manifest_sha256  {published.sha256}")
 
 
 if __name__ == "__main__":

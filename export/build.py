@@ -32,6 +32,7 @@ from alknet_firewall.config import (
     BaseModel,
     Calibration,
     EncoderConfig,
+    FittedOn,
     OperatingPoint,
     Prefix,
     WindowConfig,
@@ -119,12 +120,13 @@ def build(
     draft = _write(out, config, tensors, _blank_detector(config))
     _say(f"fitting the head on {len(examples)} texts")
     head = fit_head(Firewall(draft), examples, held_out, options.rates)
-    config = replace(config, calibration=head.calibration, operating_points=head.points)
+    fitted_on = FittedOn(len(examples), sum(e.label for e in examples), len({e.source for e in examples}))
+    config = replace(config, calibration=head.calibration, operating_points=head.points, fitted_on=fitted_on)
     artifact = _write(out, config, tensors, head.detector)
     _say("comparing with torch")
     report = check_parity(Firewall(artifact), weights, options.adapter)
     (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(model_card(artifact.config, report, examples), encoding="utf-8")
+    (out / "README.md").write_text(model_card(out), encoding="utf-8")
     if not report.passed:
         (out / "manifest.json").unlink()
         raise click.ClickException(f"{out} does not say what torch says: {'; '.join(report.failures)}. Nothing can load it.")

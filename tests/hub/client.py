@@ -10,6 +10,7 @@ from pathlib import Path
 from alknet_firewall.hub import EMBEDDED_FOLDER
 from tests.hub.server import HubServer
 
+ROOT = Path(__file__).parents[2]
 REPOSITORY = "acme/guard"
 Run = subprocess.CompletedProcess[str]
 
@@ -20,6 +21,7 @@ class Client:
 
     hub: HubServer
     home: Path
+    interpreter: str = sys.executable
 
     def __call__(self, *arguments: str, **environment: str) -> Run:
         """Run ``alknet-firewall``."""
@@ -28,7 +30,7 @@ class Client:
     def python(self, *arguments: str, **environment: str) -> Run:
         """Run Python: huggingface_hub reads its settings when it is imported, so each run has its own process."""
         env = self.hub.environment(self.home, **environment)
-        return subprocess.run([sys.executable, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run([self.interpreter, *arguments], env=env, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +46,8 @@ class Fault:
     """What goes wrong when `match` is in ``METHOD /path``.
 
     The answer is `status` with the headers ``X-Error-Code: code`` and ``X-Error-Message: message``; with `cut` the connection is closed
-    after that many bytes of the body, which is that of the request where something is uploaded. After `times` requests it is over.
+    after that many bytes of the body, which is that of the request where something is uploaded; with `hold` nothing happens until that is
+    set. After `times` requests it is over.
     """
 
     match: str
@@ -54,6 +56,7 @@ class Fault:
     cut: int | None = None
     times: float = float("inf")
     message: str = ""
+    hold: threading.Event | None = None
 
 
 class Answer(Exception):  # noqa: N818 - it ends the handling of a request, whatever the status

@@ -55,6 +55,8 @@ def read_body(request: Any, fault: Fault | None) -> bytes:
 
     With a fault that cuts, the connection ends after that many bytes.
     """
+    if fault is not None and fault.hold is not None:
+        fault.hold.wait()
     length = int(request.headers.get("Content-Length", 0))
     if fault is None or fault.cut is None or request.command not in ("POST", "PUT"):
         return bytes(request.rfile.read(length))
