@@ -136,7 +136,7 @@ def _prepare(api: HfApi, repo_id: str, tag: str | None, *, private: bool) -> str
         try:
             refs = api.list_repo_refs(repo_id)
         except RepositoryNotFoundError:
-            api.create_repo(repo_id, private=private)
+            api.create_repo(repo_id, private=private or None)  # None leaves it to what the organisation has set
             refs = api.list_repo_refs(repo_id)
         info = api.model_info(repo_id)
     taken = next((ref for ref in [*refs.tags, *refs.branches] if ref.name == tag), None)
