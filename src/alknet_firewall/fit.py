@@ -30,6 +30,8 @@ class FitOptions:
         Times that the attack segments of a text are chosen anew.
     share : float
         Share of an attack's segments, the worst ones, that count as attack from the second round on; always at least one.
+    caution : float
+        How much what rounding does to the features is held against a direction, beside its variance.
     seed : int
         Of the randomized SVD and of the order of rows.
     """
@@ -38,6 +40,7 @@ class FitOptions:
     regularization: float = 0.0003
     rounds: int = 4
     share: float = 0.34
+    caution: float = 300.0
     seed: int = 0
 
 
@@ -48,6 +51,7 @@ def fit_detector(
     weights: Values,
     options: FitOptions | None = None,
     known: IntArray | None = None,
+    rounding: FloatArray | None = None,
 ) -> Detector:
     """Fit the subspace and the head on segments of labelled texts.
 
@@ -55,6 +59,11 @@ def fit_detector(
     first round takes all segments of an attack as attack, each later one only those the last head found worst (MI-SVM:
     Andrews, Tsochantaridis, Hofmann 2002, NeurIPS 15, equation 6, with a share instead of one witness). Every segment
     of a harmless text is harmless. Where it is known which segments carry the attack, nothing is chosen.
+
+    The head's weights w are held back by ``w' (V + caution * R) w``: V is the diagonal of the projections' variances, so that a
+    direction is not punished for being small, and R the second moment of what rounding does to them, so that the head does not listen
+    where integers speak (Tikhonov regularisation with the noise's own metric; Bishop 1995, "Training with noise is equivalent to
+    Tikhonov regularization", Neural Computation 7).
 
     Parameters
     ----------
@@ -69,6 +78,8 @@ def fit_detector(
     known : ndarray of shape (n_segments,), int64, optional
         1 for a segment that carries an attack, 0 for one of an attack's text that does not, where that is not known
         :data:`alknet_firewall.bags.UNKNOWN`.
+    rounding : ndarray of shape (n_differences, n_features), float32, optional
+        Features of the graph that ships less those of an exact one, of some segments. None when the graph is exact.
 
     Returns
     -------
@@ -95,10 +106,11 @@ def fit_detector(
     known = np.full(len(texts), UNKNOWN, np.int64) if known is None else known
     truth, chosen = _segment_labels(texts, labels, known), np.ones(len(texts), bool)
     chosen &= truth != UNKNOWN
+    metric = _metric(projected, None if rounding is None else (rounding / scale) @ components.T, options)
     coefficients, intercept = np.zeros(len(components)), 0.0
     for _ in range(options.rounds):
         share = weights[texts] / np.maximum(1, np.bincount(texts[chosen], minlength=len(labels)))[texts]
-        coefficients, intercept = _logistic(projected[chosen], truth[chosen], share[chosen], options)
+        coefficients, intercept = _logistic(projected[chosen], truth[chosen], share[chosen], metric, options)
         chosen = (truth != UNKNOWN) & _witnesses(projected @ coefficients, texts, labels, known, options.share)
     return Detector(mean, scale, components, coefficients.astype(np.float32), np.array([intercept], np.float32))
 
@@ -112,14 +124,22 @@ def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:
     return np.ascontiguousarray(svd.components_, dtype=np.float32)
 
 
-def _logistic(projected: FloatArray, labels: IntArray, weights: Values, options: FitOptions) -> tuple[Values, float]:
+def _metric(projected: FloatArray, rounding: FloatArray | None, options: FitOptions) -> Values:
+    """What the weights' length is measured with."""
+    metric = np.diag(projected.var(axis=0, dtype=np.float64) + 1e-12)
+    if rounding is not None:
+        metric += options.caution * (rounding.T.astype(np.float64) @ rounding) / len(rounding)
+    return np.asarray(metric, np.float64)
+
+
+def _logistic(projected: FloatArray, labels: IntArray, weights: Values, metric: Values, options: FitOptions) -> tuple[Values, float]:
     """Logistic regression, both classes with the same total weight."""
     from sklearn.linear_model import LogisticRegression
 
-    scale = projected.std(axis=0).astype(np.float64) + 1e-9  # directions of small variance are not punished for being small
+    root = np.linalg.cholesky(metric)  # in these coordinates the metric is the identity, which is what scikit-learn penalises with
     model = LogisticRegression(C=options.regularization, max_iter=300, random_state=options.seed)
-    model.fit(projected / scale, labels, sample_weight=balanced(labels, weights))
-    return model.coef_[0] / scale, float(model.intercept_[0])
+    model.fit(np.linalg.solve(root, projected.T).T, labels, sample_weight=balanced(labels, weights))
+    return np.linalg.solve(root.T, model.coef_[0]), float(model.intercept_[0])
 
 
 def _segment_labels(texts: IntArray, labels: IntArray, known: IntArray) -> IntArray:

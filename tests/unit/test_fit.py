@@ -1,5 +1,7 @@
 """Fitting: segments to a head."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,6 +53,24 @@ def test_a_known_harmless_segment_of_an_attack_is_never_a_witness():
     known[carriers + np.where((carriers + 1) % 6 == 0, -1, 1)] = 1
     logits = fit_detector(features, texts, labels, np.ones(len(labels)), OPTIONS, known).logits(features)
     assert np.median(logits[carriers]) < np.median(logits[known == 1])
+
+
+def test_a_head_that_knows_what_rounding_does_is_moved_less_by_it_and_tells_as_much():
+    """Two directions say the same; integers disturb one of them."""
+    features, texts, labels, carriers = bags(seed=5)
+    features[carriers, 1] += 4
+    features[:, -1] = features[:, -2]  # the truncation drops what these differ in, and nothing else
+    rounding = np.zeros((500, N_FEATURES), np.float32)
+    rounding[:, 0] = np.random.default_rng(2).normal(scale=0.3, size=500)
+    moved, margins = [], []
+    for known in (None, rounding):
+        detector = fit_detector(features, texts, labels, np.ones(len(labels)), replace(OPTIONS, regularization=0.01), rounding=known)
+        logits = detector.logits(features)
+        others = np.setdiff1d(np.arange(len(texts)), carriers)
+        margins.append((logits[carriers].mean() - logits[others].mean()) / logits[others].std())
+        moved.append(np.std(detector.logits(features[:500] + rounding) - logits[:500]) / logits.std())
+    assert moved[1] < 0.3 * moved[0]
+    assert margins[1] > 0.8 * margins[0]
 
 
 @pytest.mark.parametrize("labels", [[0, 0], [1, 1]])
