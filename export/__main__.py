@@ -5,9 +5,12 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from export.data import Example
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -105,6 +108,7 @@ def _data_options(command: Any) -> Any:
             metavar="SOURCE",
             help="Source to leave out; thresholds are set, and training is watched, on these. May be given several times.",
         ),
+        click.option("--hold-out-listed", is_flag=True, help="Leave out what export/corpora.toml lists, and check the rows against it."),
         click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the corpus."),
         click.option("--rows", type=click.IntRange(min=0), default=20_000, show_default=True, metavar="N", help="Rows of our own corpus."),
         click.option(
@@ -118,6 +122,18 @@ def _data_options(command: Any) -> Any:
     ):
         command = option(command)
     return command
+
+
+def _split(data: tuple[Path, ...], rows: int, seed: int, hold_out: tuple[str, ...], listed: bool) -> tuple[list[Example], list[Example]]:
+    """What to fit on, and what is left out, as :func:`_data_options` asks for."""
+    from export.corpora import CORPORA_FILE, check_rows, held_out_sources
+    from export.data import all_examples, split_examples
+
+    examples = all_examples(data, rows, seed)
+    if listed:
+        check_rows(CORPORA_FILE, examples)
+        hold_out = (*hold_out, *held_out_sources())
+    return split_examples(examples, hold_out)
 
 
 @main.command()
@@ -136,6 +152,7 @@ def train(
     rows: int,
     seed: int,
     hold_out: tuple[str, ...],
+    hold_out_listed: bool,
     out: Path,
     start: Path | None,
     watch: int,
@@ -152,11 +169,11 @@ def train(
       python -m export train --weights build/weights --out build/adapter --rows 200000 --data train.jsonl.gz
     """
     from export.build import prefixes
-    from export.data import all_examples, sample_examples, split_examples
+    from export.data import sample_examples
     from export.train import TrainOptions
     from export.train import train as run
 
-    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    fitted, held = _split(data, rows, seed, hold_out, hold_out_listed)
     options = TrainOptions(layer=layer, minutes=minutes, samples=samples, learning_rate=learning_rate, seed=seed)
     ids = {origin: prefix.ids for origin, prefix in prefixes(folder / "tokenizer.json").items()}
     run(folder, out, fitted, sample_examples(held, watch, seed), ids, options, start)
@@ -176,6 +193,7 @@ def build(
     rows: int,
     seed: int,
     hold_out: tuple[str, ...],
+    hold_out_listed: bool,
     out: Path,
     name: str,
     adapter: Path | None,
@@ -190,9 +208,8 @@ def build(
     from alknet_firewall.cli.options import friendly_errors
     from export.build import BuildOptions
     from export.build import build as run
-    from export.data import all_examples, split_examples
 
-    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    fitted, held = _split(data, rows, seed, hold_out, hold_out_listed)
     options = BuildOptions(name=name, adapter=adapter, layer=layer, precision=precision)
     with friendly_errors():
         artifact, report = run(folder, out, fitted, held, options)
@@ -213,6 +230,7 @@ def ablation(
     rows: int,
     seed: int,
     hold_out: tuple[str, ...],
+    hold_out_listed: bool,
     adapter: Path,
     artifact: Path | None,
     texts: int,
@@ -221,9 +239,9 @@ def ablation(
     """Measure what each part of the detector is worth on left-out sources, and write docs/ablation.md."""
     from alknet_firewall import Firewall
     from export.ablation import Task, report
-    from export.data import all_examples, sample_examples, split_examples
+    from export.data import sample_examples
 
-    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    fitted, held = _split(data, rows, seed, hold_out, hold_out_listed)
     task = Task(sample_examples(fitted, texts, seed), sample_examples(held, texts, seed))
     out.write_text(report(task, Firewall.from_pretrained(artifact), folder, adapter), encoding="utf-8")
     click.echo(f"{out}: {len(task.fitted)} texts fitted, {len(task.held)} judged")
