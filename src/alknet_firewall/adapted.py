@@ -13,7 +13,16 @@ import numpy as np
 
 import alknet_firewall
 from alknet_firewall.adapt import Adaptation
-from alknet_firewall.artifact import CONFIG_FILE, DETECTOR_FILE, PARITY_FILE, SELFTEST_FILE, Artifact, load_artifact, write_manifest
+from alknet_firewall.artifact import (
+    CARD_FILE,
+    CONFIG_FILE,
+    DETECTOR_FILE,
+    PARITY_FILE,
+    SELFTEST_FILE,
+    Artifact,
+    load_artifact,
+    write_manifest,
+)
 from alknet_firewall.config import ArtifactConfig, OperatingPoint
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.firewall import Firewall
@@ -24,7 +33,6 @@ from alknet_firewall.text import check_origin
 from alknet_firewall.thresholds import choose_threshold, n_needed
 from alknet_firewall.verdict import ORIGINS, Origin
 
-CARD_FILE = "README.md"
 COPIED = ("model.onnx", "tokenizer.json", "LICENSE", "NOTICE")
 SUFFIX = "-adapted"
 NOT_COMPARED = ("score_largest_difference", "batch_largest_difference", "flips", "near_flips", "failures", "passed")

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from alknet_firewall.config import SCHEMA_VERSION, ArtifactConfig, check_config
-from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError
+from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.schema import parse
 
 MANIFEST_FILE = "manifest.json"
@@ -22,6 +23,7 @@ TOKENIZER_FILE = "tokenizer.json"
 DETECTOR_FILE = "detector.safetensors"
 PARITY_FILE = "parity.json"
 SELFTEST_FILE = "selftest.json"
+CARD_FILE = "README.md"
 
 ARTIFACT_FILES = (
     CONFIG_FILE,
@@ -30,7 +32,7 @@ ARTIFACT_FILES = (
     DETECTOR_FILE,
     PARITY_FILE,
     SELFTEST_FILE,
-    "README.md",
+    CARD_FILE,
     "LICENSE",
     "NOTICE",
 )
@@ -55,6 +57,24 @@ class Manifest:
 
 
 @dataclass(frozen=True)
+class Source:
+    """Where an artifact was found.
+
+    Attributes
+    ----------
+    kind : {"embedded", "folder", "installed", "hub"}
+    name : str
+        Name of the embedded artifact, path of the folder, ``distribution==version`` of the data wheel, or Hub id.
+    revision : str or None
+        Commit hash of the Hub repository; None for what is not from the Hub.
+    """
+
+    kind: Literal["embedded", "folder", "installed", "hub"]
+    name: str
+    revision: str | None = None
+
+
+@dataclass(frozen=True)
 class Artifact:
     """A folder whose files are what its manifest says."""
 
@@ -63,6 +83,7 @@ class Artifact:
     manifest: Manifest
     sha256: str
     """Hash of ``manifest.json``: it pins every byte of the artifact."""
+    source: Source
 
     @property
     def id(self) -> str:
@@ -74,13 +95,17 @@ class Artifact:
         return self.folder / name
 
 
-def load_artifact(folder: str | Path) -> Artifact:
+def load_artifact(folder: str | Path, *, sha256: str | None = None, source: Source | None = None) -> Artifact:
     """Open an artifact and verify every file of it.
 
     Parameters
     ----------
     folder : str or Path
         The artifact's folder.
+    sha256 : str, optional
+        Hash that its ``manifest.json`` must have, as 64 hex digits; it is compared before anything is parsed.
+    source : Source, optional
+        Where the folder was found; by default it is only a folder.
 
     Returns
     -------
@@ -91,12 +116,21 @@ def load_artifact(folder: str | Path) -> Artifact:
     ArtifactNotFoundError
         If the folder or one of its files is missing.
     ArtifactCorruptError
-        If a file's size or sha256 is not what the manifest says, the schema is another, or a name would leave the folder.
+        If the manifest is not the pinned one, a file's size or sha256 is not what it says, the schema is another, or a name would leave
+        the folder.
+    InvalidInputError
+        If `sha256` is no such hash.
     """
-    folder = Path(folder)
+    folder, pin = Path(folder), check_sha256(sha256)
     if not folder.is_dir():
         raise ArtifactNotFoundError(f"No artifact at {folder}: there is no such folder. Check the path.")
     raw = _read(folder / MANIFEST_FILE)
+    digest = hashlib.sha256(raw).hexdigest()
+    if pin not in (None, digest):
+        raise ArtifactCorruptError(
+            f"{folder / MANIFEST_FILE} has sha256 {digest}, and {pin} is pinned: this is another artifact, or a changed one. "
+            "Check where the pin and the artifact came from."
+        )
     manifest = parse(Manifest, _decode(raw, folder / MANIFEST_FILE), str(folder / MANIFEST_FILE))
     _check_schema(manifest.schema_version, folder / MANIFEST_FILE)
     _check_names(manifest, folder)
@@ -107,7 +141,22 @@ def load_artifact(folder: str | Path) -> Artifact:
     _check_schema(document.get("schema_version") if isinstance(document, dict) else None, config_path)
     config = parse(ArtifactConfig, document, str(config_path))
     check_config(config, config_path)
-    return Artifact(folder, config, manifest, hashlib.sha256(raw).hexdigest())
+    return Artifact(folder, config, manifest, digest, source or Source("folder", str(folder)))
+
+
+def check_sha256(sha256: str | None) -> str | None:
+    """A pin in lower case, when it is one.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not 64 hex digits.
+    """
+    if sha256 is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
+        raise InvalidInputError(
+            f"The sha256 to pin is not 64 hex digits (it has {len(sha256)} characters). 'alknet-firewall info' shows it as manifest_sha256."
+        )
+    return None if sha256 is None else sha256.lower()
 
 
 def write_manifest(folder: Path, tools: dict[str, str]) -> Manifest:

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from alknet_firewall.adapt import change_by, changed, choose_penalty, folds, read_bags
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError
-from alknet_firewall.estimating import AUTO, check_labels, check_penalty, check_texts, check_weights, is_hub_id
+from alknet_firewall.estimating import AUTO, check_labels, check_penalty, check_texts, check_weights
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.offset import Bags
@@ -33,7 +33,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     Parameters
     ----------
     artifact : str or Path, optional
-        None for the embedded artifact, a folder, or a Hub id ``org/name@revision``.
+        None for the embedded artifact, a folder, the name of an installed artifact, or a Hub id ``org/name@revision``.
     origin : {"prompt", "content"}
         What all texts are read as: what a user typed, or what was retrieved.
     penalty : float, "auto" or None
@@ -188,8 +188,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         asked = (str(self.artifact), self.threads)
         kept: tuple[Any, Firewall] | None = getattr(self, "_firewall", None)
         if kept is None or kept[0] != asked:
-            source, _, revision = str(self.artifact).partition("@") if is_hub_id(self.artifact) else (self.artifact, "", "")
-            kept = self._firewall = asked, Firewall.from_pretrained(source, revision=revision or None, threads=self.threads)
+            kept = self._firewall = asked, Firewall.from_pretrained(self.artifact, threads=self.threads)
         return kept[1]
 
     def _adapted(self) -> Firewall:

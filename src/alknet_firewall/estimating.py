@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -69,8 +68,3 @@ def check_penalty(penalty: object) -> float | str | None:
     if isinstance(penalty, bool) or not isinstance(penalty, (int, float, np.floating, np.integer)) or not 0.0 < float(penalty) < np.inf:
         raise InvalidInputError("The penalty must be a number above 0, 'auto', or None to keep the shipped head.")
     return float(penalty)
-
-
-def is_hub_id(artifact: object) -> bool:
-    """Whether the artifact is written ``org/name@revision``; a folder of that name goes first."""
-    return isinstance(artifact, str) and "@" in artifact and not Path(artifact).is_dir()

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from alknet_firewall.artifact import DETECTOR_FILE, Artifact, load_artifact
+from alknet_firewall.artifact import DETECTOR_FILE, Artifact
 from alknet_firewall.detector import Detector, calibrated
 from alknet_firewall.encoder import DEFAULT_PROVIDER
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
-from alknet_firewall.hub import resolve
+from alknet_firewall.hub import open_artifact
 from alknet_firewall.reader import BATCH_SIZE, Reader, Segment
 from alknet_firewall.tensors import load_tensors
 from alknet_firewall.text import MAX_CHARACTERS, check_origin, check_text, check_threshold
@@ -70,19 +70,25 @@ class Firewall:
         source: str | Path | None = None,
         *,
         revision: str | None = None,
+        sha256: str | None = None,
         offline: bool = False,
         threads: int | None = None,
         provider: str = DEFAULT_PROVIDER,
         thresholds: str | Path | None = None,
     ) -> Firewall:
-        """Load an artifact: the embedded one, a folder, or one from the Hub.
+        """Load an artifact: the embedded one, a folder, an installed one, or one from the Hub.
+
+        Every file is verified before a session is made, and no variable of the environment changes which artifact this is.
 
         Parameters
         ----------
         source : str or Path, optional
-            None for the embedded artifact, a folder, or a Hub id ``org/name``.
+            None for the embedded artifact, a folder, the name of an installed artifact, or a Hub id ``org/name`` or
+            ``org/name@revision``.
         revision : str, optional
-            Commit, tag or branch; a Hub id needs one.
+            Commit, tag or branch; a Hub id needs one. Verdicts report the commit.
+        sha256 : str, optional
+            Hash that the artifact's ``manifest.json`` must have, as 64 hex digits.
         offline : bool
             Use the Hub's cache only.
         threads : int, optional
@@ -109,7 +115,8 @@ class Firewall:
         >>> firewall.scan("What is the capital of France?").flagged
         False
         """
-        return cls(load_artifact(resolve(source, revision, offline=offline)), threads=threads, provider=provider, thresholds=thresholds)
+        artifact = open_artifact(source, revision, sha256=sha256, offline=offline)
+        return cls(artifact, threads=threads, provider=provider, thresholds=thresholds)
 
     def threshold(self, origin: Origin, fpr: float | None = None) -> float:
         """Threshold that scores of an origin are compared with.
@@ -231,7 +238,7 @@ class Firewall:
         """A text is as suspicious as its worst segment. The one comparison with a threshold is here."""
         score = max(segment.score for segment in segments)
         spans = merge_spans([segment for segment in segments if segment.score >= limit])
-        return Verdict(score >= limit, score, limit, origin, spans, n_windows, self.artifact.id)
+        return Verdict(score >= limit, score, limit, origin, spans, n_windows, self.artifact.id, self.artifact.source.revision)
 
 
 def _check_texts(texts: Iterable[str]) -> list[str]:

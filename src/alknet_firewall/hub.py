@@ -1,4 +1,4 @@
-"""Name or folder to a local folder (floor 2): the only import of huggingface_hub.
+"""What a caller names, to a verified artifact (floor 2): the only import of huggingface_hub.
 
 Its cache, its environment variables (``HF_HOME``, ``HF_HUB_CACHE``, ``HF_HUB_OFFLINE``, ``HF_ENDPOINT``, ``HF_TOKEN``)
 and its login are used as they are; there is nothing of ours beside them.
@@ -9,24 +9,64 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE
+from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE, Artifact, Source, check_sha256, load_artifact
 from alknet_firewall.errors import ArtifactNotFoundError, DownloadError, InvalidInputError
+from alknet_firewall.installed import find_installed
+from alknet_firewall.refusals import explain
 
 EMBEDDED_FOLDER = Path(__file__).parent / "models" / "small"
 """The artifact that comes with the package."""
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_INSTALLED_NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
-def resolve(source: str | Path | None = None, revision: str | None = None, *, offline: bool = False, force: bool = False) -> Path:
-    """Local folder of an artifact.
+def open_artifact(
+    source: str | Path | None = None,
+    revision: str | None = None,
+    *,
+    sha256: str | None = None,
+    offline: bool = False,
+    force: bool = False,
+) -> Artifact:
+    """The artifact that a caller names, every file of it verified.
+
+    Parameters
+    ----------
+    source, revision, offline, force
+        As for :func:`resolve`.
+    sha256 : str, optional
+        Hash that its ``manifest.json`` must have, as 64 hex digits.
+
+    Returns
+    -------
+    Artifact
+
+    Raises
+    ------
+    ArtifactError
+        If it cannot be found, fetched or trusted.
+    InvalidInputError
+        If an argument cannot be used.
+    """
+    pin = check_sha256(sha256)  # before anything is fetched
+    folder, found = resolve(source, revision, offline=offline, force=force)
+    return load_artifact(folder, sha256=pin, source=found)
+
+
+def resolve(
+    source: str | Path | None = None, revision: str | None = None, *, offline: bool = False, force: bool = False
+) -> tuple[Path, Source]:
+    """Local folder of an artifact, and where it is from.
 
     Parameters
     ----------
     source : str or Path, optional
-        A folder, or the Hub id ``org/name``. None means the embedded artifact.
+        A folder, the name of an installed artifact, or a Hub id: ``org/name`` or ``org/name@revision``. A folder goes before a
+        name that is written alike. None means the embedded artifact.
     revision : str, optional
         Commit, tag or branch of a Hub id; a Hub id needs one.
     offline : bool
@@ -36,31 +76,41 @@ def resolve(source: str | Path | None = None, revision: str | None = None, *, of
 
     Returns
     -------
-    Path
-        Not verified yet: :func:`alknet_firewall.artifact.load_artifact` does that.
+    Path, Source
+        The folder is not verified yet: :func:`alknet_firewall.artifact.load_artifact` does that.
 
     Raises
     ------
     ArtifactNotFoundError
-        If there is no such folder, and it is no Hub id or not in the cache when offline.
+        If there is no such folder, and it is neither installed nor a Hub id, or not in the cache when offline.
     DownloadError
         If the network or the Hub refuses.
     InvalidInputError
-        If a revision is given for a folder, or none for a Hub id.
+        If a revision is given for what is not on the Hub, none or two for a Hub id, or an installed name is ambiguous.
     """
-    if source is None or _is_folder(source):
-        if revision is not None:
-            raise InvalidInputError("A revision goes with a Hub id (org/name), not with a folder. Leave the revision out.")
-        return EMBEDDED_FOLDER if source is None else Path(source)
-    if not _HUB_ID.fullmatch(str(source)):
-        raise ArtifactNotFoundError(f"No artifact at {source}: there is no such folder, and it is no Hub id (org/name). Check the path.")
-    return fetch(str(source), revision, (MANIFEST_FILE, *ARTIFACT_FILES), offline=offline, force=force)
+    name = "" if source is None else str(source)
+    repo_id, _, own_revision = name.partition("@")
+    if not (source is None or _is_folder(name)) and _HUB_ID.fullmatch(repo_id):
+        if own_revision and revision not in (None, own_revision):
+            raise InvalidInputError(f"{repo_id} has two revisions, {own_revision} and {revision}. Give one.")
+        folder = fetch(repo_id, revision or own_revision or None, (MANIFEST_FILE, *ARTIFACT_FILES), offline=offline, force=force)
+        return folder, Source("hub", repo_id, folder.name)
+    if revision is not None:
+        raise InvalidInputError("A revision goes with a Hub id (org/name), not with a folder. Leave the revision out.")
+    if source is None:
+        return EMBEDDED_FOLDER, Source("embedded", EMBEDDED_FOLDER.name)
+    if _is_folder(name):
+        return Path(name), Source("folder", name)
+    if _INSTALLED_NAME.fullmatch(name):
+        folder, distribution = find_installed(name)
+        return folder, Source("installed", distribution)
+    raise ArtifactNotFoundError(f"No artifact at {name}: there is no such folder, and it is no Hub id (org/name). Check the path.")
 
 
-def _is_folder(path: str | Path) -> bool:
+def _is_folder(path: str) -> bool:
     """Whether a path is a folder; one that the system cannot even look up is none."""
     try:
-        return Path(path).is_dir()
+        return path != "" and Path(path).is_dir()
     except OSError:
         return False
 
@@ -86,6 +136,7 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
     Returns
     -------
     Path
+        Its name is the commit hash.
 
     Raises
     ------
@@ -97,9 +148,12 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
         If the network or the Hub refuses, or the repository is gated.
     """
     if revision is None:
-        raise InvalidInputError(f"{repo_id} needs a revision. Give the commit hash to use, or revision='main' to take what is newest.")
-    import huggingface_hub
+        raise InvalidInputError(
+            f"{repo_id} needs a revision. Give the commit hash to use (also as {repo_id}@HASH), or 'main' to take what is newest."
+        )
+    from huggingface_hub.constants import HF_HUB_OFFLINE
 
+    offline = offline or HF_HUB_OFFLINE
     if offline or (_COMMIT.fullmatch(revision) and not force):
         cached = _cached(repo_id, revision, files)
         if cached is not None:
@@ -109,10 +163,7 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
                 f"{repo_id} at {revision} is not in the cache, and offline mode is on. "
                 f"Fetch it ahead where there is a network: alknet-firewall download {repo_id} --revision {revision}"
             )
-    try:
-        return Path(huggingface_hub.snapshot_download(repo_id, revision=revision, allow_patterns=list(files), force_download=force))
-    except Exception as err:  # its errors come from three families (own, requests or httpx, OSError) that differ between its versions
-        raise _translate(err, repo_id, revision) from err
+    return _download(repo_id, revision, files, force=force)
 
 
 def _cached(repo_id: str, revision: str, files: Sequence[str]) -> Path | None:
@@ -124,27 +175,32 @@ def _cached(repo_id: str, revision: str, files: Sequence[str]) -> Path | None:
     except FileNotFoundError:
         return None
     except Exception as err:  # an id or revision that huggingface_hub refuses to look up
-        raise _translate(err, repo_id, revision) from err
+        raise explain(err, repo_id, revision) from err
     return folder if all((folder / name).exists() for name in files) else None
 
 
-def _translate(err: Exception, repo_id: str, revision: str) -> Exception:
-    """Our error for one of huggingface_hub's."""
-    from huggingface_hub import errors
+def _download(repo_id: str, revision: str, files: Sequence[str], *, force: bool) -> Path:
+    """The snapshot, fetched.
 
-    where = f"{repo_id} at {revision}"
-    if isinstance(err, errors.GatedRepoError):
-        return DownloadError(f"{where} is gated. Ask for access on its page on the Hub, then log in with 'hf auth login' or set HF_TOKEN.")
-    if isinstance(err, errors.RevisionNotFoundError):
-        return ArtifactNotFoundError(f"{where} does not exist: the repository has no such revision. Check the revision.")
-    if isinstance(err, errors.RepositoryNotFoundError):
-        return ArtifactNotFoundError(f"{where} does not exist, or is private. Check the id; for a private repository set HF_TOKEN.")
-    if isinstance(err, errors.LocalEntryNotFoundError):
-        return DownloadError(
-            f"{where} is not in the cache and the Hub cannot be reached. Check the network and HF_ENDPOINT, or fetch it ahead."
-        )
-    if isinstance(err, errors.HFValidationError):
-        return InvalidInputError(f"{repo_id!r} is not a Hub id. Write it as org/name.")
-    return DownloadError(
-        f"{where} could not be downloaded ({type(err).__name__}). Check the network, the disk and HF_ENDPOINT, then try again."
-    )
+    The Hub is asked first which commit the revision is: when it does not answer, huggingface_hub would take what the cache last knew
+    by that name, or a snapshot that is not whole, without a word.
+    """
+    import huggingface_hub
+    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+    from huggingface_hub.utils import tqdm
+
+    class TerminalBar(tqdm):  # type: ignore[misc]  # huggingface_hub's types are not followed
+        """Its bar, shown on a terminal only: it would also write the count of files into logs."""
+
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{"disable": None, **options})
+
+    options = {"allow_patterns": list(files), "force_download": force, "tqdm_class": TerminalBar}
+    try:
+        commit = huggingface_hub.HfApi().repo_info(repo_id, revision=revision, timeout=HF_HUB_ETAG_TIMEOUT).sha
+        folder = Path(huggingface_hub.snapshot_download(repo_id, revision=revision, **options))
+    except Exception as err:  # its errors come from three families (own, requests or httpx, OSError) that differ between its versions
+        raise explain(err, repo_id, revision) from err
+    if folder.name != commit:
+        raise DownloadError(f"{repo_id} at {revision} is {commit} on the Hub, but {folder.name} was fetched. Try again.")
+    return folder

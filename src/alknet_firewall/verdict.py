@@ -57,6 +57,9 @@ class Verdict:
         How many overlapping windows the text and its views were read in, at least 1. Nothing is truncated.
     artifact : str
         Name and manifest hash of the artifact that judged, ``name@sha256``.
+    revision : str or None
+        Commit hash of the Hub repository that the artifact came from, also when a branch or tag was asked for; None when it is not
+        from the Hub.
     """
 
     flagged: bool
@@ -66,6 +69,7 @@ class Verdict:
     spans: tuple[Span, ...]
     windows: int
     artifact: str
+    revision: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain dict for JSON: full-precision floats, spans as a list of dicts."""

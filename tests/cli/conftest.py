@@ -23,7 +23,7 @@ def run(embedded: Firewall, monkeypatch: pytest.MonkeyPatch) -> Callable[..., An
     real = Firewall.from_pretrained
 
     def from_pretrained(source: str | None = None, **options: Any) -> Firewall:
-        plain = source is None and options.get("revision") is None and options.get("threads") is None and options.get("thresholds") is None
+        plain = source is None and all(options.get(name) is None for name in ("revision", "sha256", "threads", "thresholds"))
         return embedded if plain else real(source, **options)
 
     monkeypatch.setattr(Firewall, "from_pretrained", from_pretrained)

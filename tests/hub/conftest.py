@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hub.client import REPOSITORY, Client, Downloaded, linked_artifact
+from tests.hub.client import REPOSITORY, Client, Downloaded, light_artifact, linked_artifact
 from tests.hub.server import HubServer
 
 
@@ -22,6 +22,18 @@ def hub() -> Iterator[HubServer]:
 def client(hub: HubServer, tmp_path: Path) -> Client:
     """The command line with an empty cache."""
     return Client(hub, tmp_path / "home")
+
+
+@pytest.fixture(scope="session")
+def light(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small artifact; see :func:`tests.hub.client.light_artifact`."""
+    return light_artifact(tmp_path_factory.mktemp("light"))
+
+
+@pytest.fixture
+def commit(hub: HubServer, light: Path) -> str:
+    """Commit of the small artifact, which the Hub has as ``main`` and ``v1``."""
+    return hub.add(REPOSITORY, light, refs=("main", "v1"))
 
 
 @pytest.fixture(scope="session")

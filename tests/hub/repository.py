@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,27 +42,42 @@ class Repository:
 
 @dataclass
 class Fault:
-    """What goes wrong when `match` is in ``METHOD /path``.
+    """What goes wrong when `match` is in ``METHOD /path``, for the first `times` requests, or for all of them.
 
-    The answer is `status` with the headers ``X-Error-Code: code`` and ``X-Error-Message: message``; with `cut` the connection is closed
-    after that many bytes of the body, which is that of the request where something is uploaded; with `hold` nothing happens until that is
-    set. After `times` requests it is over.
+    With `status`, that is the answer, with the header ``X-Error-Code: code`` and `headers`. Else the answer is the usual one, but for
+    these: `cut` closes the connection after so many bytes of the body (of the request's, where something is uploaded), `flip` changes a
+    bit in its middle, `etag` replaces its ETag. `pause_s` passes before the answer, and before each quarter of a body.
     """
 
     match: str
-    status: int = 500
+    status: int = 0
     code: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
     cut: int | None = None
-    times: float = float("inf")
-    message: str = ""
-    hold: threading.Event | None = None
+    flip: bool = False
+    etag: str | None = None
+    pause_s: float = 0.0
+    times: int | None = None
+
+    def applies(self, request: str) -> bool:
+        """Whether it is this request's turn to fail."""
+        if self.match not in request or self.times == 0:
+            return False
+        self.times = None if self.times is None else self.times - 1
+        return True
+
+
+NO_FAULT = Fault("")
 
 
 class Answer(Exception):  # noqa: N818 - it ends the handling of a request, whatever the status
-    def __init__(self, status: int, code: str = "", body: object = None, message: str = "") -> None:
+    def __init__(
+        self, status: int, code: str = "", body: object = None, *, headers: dict[str, str] | None = None, message: str = ""
+    ) -> None:
         super().__init__(status)
         self.status, self.body = status, body
-        self.headers = {name: value for name, value in (("X-Error-Code", code), ("X-Error-Message", message)) if value}
+        own = {"X-Error-Code": code, "X-Error-Message": message}
+        self.headers = {**(headers or {}), **{name: value for name, value in own.items() if value}}
 
 
 def entry_of(path: Path) -> Entry:

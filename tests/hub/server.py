@@ -13,6 +13,7 @@ import json
 import os
 import tempfile
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -20,21 +21,24 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tests.hub import uploads
-from tests.hub.repository import LARGE_FILE, Answer, Entry, Fault, Repository, entry_of
+from tests.hub.repository import LARGE_FILE, NO_FAULT, Answer, Entry, Fault, Repository, entry_of
 
-__all__ = ["Fault", "HubServer"]
+__all__ = ["LARGE_FILE", "Fault", "HubServer"]
 
 
 @dataclass
 class HubServer:
-    """The server; a context manager. Change `faults` and look at `requests` at any time.
+    """The server; a context manager. Change `faults` and `moved` (old id to new) and look at `requests` and `sent` at any time.
 
     `writers` says which namespaces a token may write to; `stored` holds the large files that were uploaded, by their sha256.
     """
 
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    sent: list[tuple[str, int]] = field(default_factory=list)
+    """Each body: the request, and how many bytes of it went out."""
     repositories: dict[str, Repository] = field(default_factory=dict)
+    moved: dict[str, str] = field(default_factory=dict)
     writers: dict[str, tuple[str, ...]] = field(default_factory=dict)
     stored: dict[str, Entry] = field(default_factory=dict)
 
@@ -128,10 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
         hub, path = self.server.hub, urlsplit(self.path).path
         request = f"{self.command} {unquote(path)}"
         hub.requests.append(request)
-        fault = next((fault for fault in hub.faults if fault.match in request and fault.times), None)
-        if fault is not None:
-            fault.times -= 1
+        fault = next((fault for fault in hub.faults if fault.applies(request)), NO_FAULT)
         try:
+            time.sleep(fault.pause_s)
             self._route([unquote(part) for part in path.strip("/").split("/")], fault)
         except Answer as answer:
             content = b"" if answer.body is None else json.dumps(answer.body).encode()
@@ -140,10 +143,13 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 self.wfile.write(content)
 
-    def _route(self, parts: list[str], fault: Fault | None) -> None:
+    def _route(self, parts: list[str], fault: Fault) -> None:
         body = uploads.read_body(self, fault)
-        if fault is not None and fault.cut is None:
-            raise Answer(fault.status, fault.code, {"error": fault.message}, fault.message)
+        if fault.status:
+            raise Answer(fault.status, fault.code, headers=fault.headers)
+        for old, new in self.server.hub.moved.items():
+            if old in "/".join(parts):
+                raise Answer(307, headers={"Location": self.path.replace(old, new, 1)})
         if self.command in ("POST", "PUT") or parts == ["api", "whoami-v2"]:
             uploads.answer(self, parts, body)
         elif parts[:2] == ["api", "models"]:
@@ -178,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
         siblings, private = [{"rfilename": name} for name in repository.commits[commit]], repository.token is not None
         raise Answer(200, body={"id": repo_id, "modelId": repo_id, "sha": commit, "siblings": siblings, "private": private, "tags": []})
 
-    def _resolve(self, repo_id: str, rest: list[str], fault: Fault | None) -> None:
+    def _resolve(self, repo_id: str, rest: list[str], fault: Fault) -> None:
         repository = self.repository(repo_id)
         if rest[:1] != ["resolve"]:
             raise Answer(404, "EntryNotFound")
@@ -199,12 +205,13 @@ class _Handler(BaseHTTPRequestHandler):
             raise Answer(404)
         return found
 
-    def _file(self, entry: Entry, commit: str | None, fault: Fault | None) -> None:
-        headers = {"ETag": f'"{entry.etag}"', "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
+    def _file(self, entry: Entry, commit: str | None, fault: Fault) -> None:
+        etag = fault.etag or entry.etag
+        headers = {"ETag": f'"{etag}"', "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
         if commit is not None:
             headers["X-Repo-Commit"] = commit
         if commit is not None and entry.size >= LARGE_FILE:
-            linked = {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{entry.etag}"'}
+            linked = {"X-Linked-Size": str(entry.size), "X-Linked-Etag": f'"{etag}"'}
             self._head(302, {**headers, **linked, "Location": f"{self.server.hub.store_url}/store/{entry.sha256}", "Content-Length": "0"})
             return
         start = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").split("-")[0])
@@ -212,8 +219,18 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Range"] = f"bytes {start}-{entry.size - 1}/{entry.size}"
         self._head(206 if start else 200, {**headers, "Content-Length": str(entry.size - start)})
         if self.command == "GET":
-            content = entry.path.read_bytes()[start:]
-            self.wfile.write(content if fault is None else content[: fault.cut])
+            self._body(entry, start, fault)
+
+    def _body(self, entry: Entry, start: int, fault: Fault) -> None:
+        content = bytearray(entry.path.read_bytes())
+        if fault.flip:
+            content[len(content) // 2] ^= 1
+        content = content[start:][: fault.cut]
+        quarter = len(content) // 4 + 1
+        for offset in range(0, len(content), quarter):
+            time.sleep(fault.pause_s)
+            self.wfile.write(content[offset : offset + quarter])
+        self.server.hub.sent.append((f"{self.command} {unquote(self.path)}", len(content)))
 
     def _head(self, status: int, headers: dict[str, str]) -> None:
         self.send_response(status)

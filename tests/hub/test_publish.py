@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import replace
 
@@ -89,7 +88,12 @@ INTERRUPTIONS = [
     (Fault("POST /api/models/acme/guard/commit/", 500), "HTTP 500, the Hub failed"),
     (Fault("POST /api/models/acme/guard/commit/", 429), "HTTP 429, the Hub limits"),
     (Fault("POST /api/models/acme/guard/commit/", 412), "HTTP 412, main has changed meanwhile"),
-    (Fault("POST /acme/guard.git/info/lfs/objects/batch", 401, message="Invalid credentials in Authorization header"), "HTTP 401"),
+    (
+        Fault(
+            "POST /acme/guard.git/info/lfs/objects/batch", 401, headers={"X-Error-Message": "Invalid credentials in Authorization header"}
+        ),
+        "HTTP 401",
+    ),
     (Fault("POST /api/models/acme/guard/preupload/", 403), "HTTP 403, the token may not do this. Use one with write access to acme"),
 ]
 
@@ -106,15 +110,13 @@ def test_an_upload_that_fails_leaves_main_and_the_old_tag(publisher, folder, sec
 
 def test_a_killed_upload_leaves_everything_and_the_next_run_finishes(publisher, folder, second):
     publisher.hub.stored.clear()
-    held = Fault("PUT /store/", hold=threading.Event())
-    publisher.hub.faults.append(held)
+    publisher.hub.faults.append(Fault("PUT /store/", pause_s=20.0))
     command = [sys.executable, "-m", "export", "publish", str(folder), "--repo-id", REPOSITORY, "--tag", "v2"]
     environment = publisher.hub.environment(publisher.home, HF_TOKEN=TOKEN)
     with subprocess.Popen(command, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         until(lambda: any(request.startswith("PUT") for request in publisher.hub.requests))
         process.kill()
         process.communicate()
-    held.hold.set()
     repository = publisher.hub.repositories[REPOSITORY]
     assert repository.refs == {"main": second, "v1": second}
     publisher.hub.faults.clear()
@@ -184,7 +186,7 @@ def test_the_token_of_a_login_is_used(publisher, folder):
 
 @pytest.mark.parametrize("token", [TOKEN, f"{TOKEN}\u20ac", f"{TOKEN}\x01"])
 def test_a_token_is_not_shown_when_the_hub_repeats_it_or_it_cannot_be_sent(publisher, folder, token):
-    publisher.hub.faults.append(Fault("", 403, message=f"Bearer {TOKEN} may not do this"))
+    publisher.hub.faults.append(Fault("", 403, headers={"X-Error-Message": f"Bearer {TOKEN} may not do this"}))
     run = publish(publisher, folder, HF_TOKEN=token)  # asserts that it is not shown
     assert (run.returncode, run.stdout) == (1, "")
     assert run.stderr.startswith(f"Error: {REPOSITORY}: the repository cannot be looked up: ")

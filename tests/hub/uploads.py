@@ -50,15 +50,13 @@ class Write:
         return self.hub.writers[self.token]
 
 
-def read_body(request: Any, fault: Fault | None) -> bytes:
+def read_body(request: Any, fault: Fault) -> bytes:
     """The body of a POST or PUT, read before any answer: a client that is still sending would only see a reset.
 
     With a fault that cuts, the connection ends after that many bytes.
     """
-    if fault is not None and fault.hold is not None:
-        fault.hold.wait()
     length = int(request.headers.get("Content-Length", 0))
-    if fault is None or fault.cut is None or request.command not in ("POST", "PUT"):
+    if fault.cut is None or request.command not in ("POST", "PUT"):
         return bytes(request.rfile.read(length))
     request.rfile.read(min(fault.cut, length))
     raise ConnectionAbortedError

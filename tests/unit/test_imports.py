@@ -23,7 +23,7 @@ OWNERS = {
     "onnxruntime": {"encoder"},
     "tokenizers": {"tokenizer"},
     "safetensors": {"tensors"},
-    "huggingface_hub": {"hub", "cli.doctor"},
+    "huggingface_hub": {"hub", "refusals", "cli.doctor"},
     "sklearn": {"calibration", "classifier", "fit"},
     "torch": {"parity", "adapter"},
     "transformers": {"parity"},

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 import platform
+import re
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import click
 
 import alknet_firewall
-from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.options import (
+    Choice,
+    artifact_options,
+    format_option,
+    friendly_errors,
+    load_firewall,
+    sha256_option,
+    threads_option,
+)
 from alknet_firewall.cli.output import printable
 
 if TYPE_CHECKING:
@@ -23,8 +33,8 @@ RUNTIME_PACKAGES = ("onnxruntime", "tokenizers", "huggingface-hub", "numpy", "sc
 @artifact_options
 @threads_option
 @format_option("text", "json")
-def info(artifact: str | None, revision: str | None, offline: bool, threads: int | None, output: str) -> None:
-    """Show the artifact: base model and revision, layer, precision, sizes, operating points, versions, threads.
+def info(artifact: Choice, threads: int | None, output: str) -> None:
+    """Show the artifact: where it is from, base model, data, tools, hashes, operating points, versions, threads.
 
     \b
     Examples:
@@ -32,7 +42,7 @@ def info(artifact: str | None, revision: str | None, offline: bool, threads: int
       alknet-firewall info --artifact ./artifact --format json
     """
     with friendly_errors():
-        facts = _facts(artifact, revision, offline, threads)
+        facts = _facts(artifact, threads)
     if output == "json":
         click.echo(json.dumps(facts, indent=2))
         return
@@ -52,7 +62,7 @@ def info(artifact: str | None, revision: str | None, offline: bool, threads: int
 @click.command()
 @artifact_options
 @threads_option
-def verify(artifact: str | None, revision: str | None, offline: bool, threads: int | None) -> None:
+def verify(artifact: Choice, threads: int | None) -> None:
     """Check every file's hash and score texts with known scores; exit 1 when anything differs.
 
     \b
@@ -63,7 +73,7 @@ def verify(artifact: str | None, revision: str | None, offline: bool, threads: i
     from alknet_firewall.artifact import SELFTEST_FILE
     from alknet_firewall.selftest import load_selftest, run_selftest
 
-    firewall = load_firewall(artifact, revision, offline, threads)
+    firewall = load_firewall(artifact, threads)
     n_files = len(firewall.artifact.manifest.files)
     click.echo(f"{firewall.artifact.id}: {n_files} files have the sha256 and size of the manifest")
     with friendly_errors():
@@ -81,8 +91,9 @@ def verify(artifact: str | None, revision: str | None, offline: bool, threads: i
 
 @click.command()
 @click.argument("repo_id", metavar="ORG/NAME")
-@click.option("--revision", metavar="SHA", required=True, help="Commit (or tag, or branch) to fetch.")
-def download(repo_id: str, revision: str) -> None:
+@click.option("--revision", metavar="SHA", help="Commit (or tag, or branch) to fetch, unless it is given as ORG/NAME@SHA.")
+@sha256_option
+def download(repo_id: str, revision: str | None, sha256: str | None) -> None:
     """Fetch an artifact from the Hub ahead of time, verify it, and print its folder.
 
     \b
@@ -90,50 +101,65 @@ def download(repo_id: str, revision: str) -> None:
       alknet-firewall download org/name --revision 0123456789abcdef0123456789abcdef01234567
       HF_HUB_OFFLINE=1 alknet-firewall scan --artifact org/name --revision 0123... mail.txt
     """
+    if revision is None and "@" not in repo_id:
+        raise click.UsageError("Give the commit to fetch with --revision, or 'main' to take what is newest.")
     with friendly_errors():
-        click.echo(str(_fetched(repo_id, revision).folder))
+        click.echo(str(_fetched(repo_id, revision, sha256).folder))
 
 
-def _fetched(repo_id: str, revision: str) -> Artifact:
+def _fetched(repo_id: str, revision: str | None, sha256: str | None) -> Artifact:
     """The artifact, verified; fetched a second time when the copy in the cache is damaged."""
-    from alknet_firewall.artifact import load_artifact
     from alknet_firewall.errors import ArtifactCorruptError, DownloadError
-    from alknet_firewall.hub import resolve
+    from alknet_firewall.hub import open_artifact
 
     try:
-        return load_artifact(resolve(repo_id, revision))
+        return open_artifact(repo_id, revision, sha256=sha256)
     except ArtifactCorruptError as damage:
         try:
-            return load_artifact(resolve(repo_id, revision, force=True))
+            return open_artifact(repo_id, revision, sha256=sha256, force=True)
         except DownloadError:
             raise damage from None
 
 
-def _facts(source: str | None, revision: str | None, offline: bool, threads: int | None) -> dict[str, Any]:
+def _facts(choice: Choice, threads: int | None) -> dict[str, Any]:
     """What ``info`` shows."""
-    from alknet_firewall.artifact import load_artifact
-    from alknet_firewall.hub import resolve
     from alknet_firewall.threads import resolve_threads
 
-    artifact = load_artifact(resolve(source, revision, offline=offline))
+    artifact = choice.open()
     config = artifact.config.as_dict()
-    sizes = {name: entry.size for name, entry in artifact.manifest.files.items()}
+    files = artifact.manifest.files
     return {
         "artifact": artifact.id,
         "folder": str(artifact.folder),
+        "source": asdict(artifact.source),
         "manifest_sha256": artifact.sha256,
-        "size_bytes": sum(sizes.values()),
+        "size_bytes": sum(entry.size for entry in files.values()),
         "base_model": config["base_model"],
         "encoder": config["encoder"],
         "window": config["window"],
         "head": {"pooling": config["pooling"], "segment": config["segment"], "head": config["head"]},
         "prefixes": {origin: prefix["text"] for origin, prefix in config["prefixes"].items()},
+        "data": _data(artifact),
         "default_fpr": config["default_fpr"],
         "operating_points": list(config["operating_points"]),
-        "files": sizes,
+        "files": {name: entry.size for name, entry in files.items()},
+        "files_sha256": {name: entry.sha256 for name, entry in files.items()},
         "built_with": artifact.manifest.tools,
         "versions": {"alknet-firewall": alknet_firewall.__version__, "python": platform.python_version(), **package_versions()},
         "threads": resolve_threads(threads),
+    }
+
+
+def _data(artifact: Artifact) -> dict[str, str | None]:
+    """What the artifact's files say of the texts it was made with: the card of the head's, the config of the thresholds'."""
+    from alknet_firewall.artifact import CARD_FILE
+
+    card = artifact.path(CARD_FILE).read_text(encoding="utf-8")
+    section = re.search(r"^## Data$(.*?)(?=^#|\Z)", card, re.MULTILINE | re.DOTALL)
+    points = artifact.config.operating_points
+    return {
+        "fitted_on": " ".join(section[1].split()) if section else None,
+        "thresholds_set_on": "; ".join(dict.fromkeys(f"{point.origin}: {point.data}" for point in points)),
     }
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alknet_firewall.cli.inputs import Failure, Reader, Record
-from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
 from alknet_firewall.cli.scan import judge
@@ -63,9 +63,7 @@ def calibrate(
     field: str,
     out: Path,
     output: str,
-    artifact: str | None,
-    revision: str | None,
-    offline: bool,
+    artifact: Choice,
     batch_size: int,
     threads: int | None,
 ) -> None:
@@ -88,7 +86,7 @@ def calibrate(
 
     if not 0.0 < fpr < 1.0:
         raise click.BadParameter("must be a number between 0 and 1.", param_hint="--fpr")
-    firewall = load_firewall(artifact, revision, offline, threads)
+    firewall = load_firewall(artifact, threads)
     with friendly_errors():
         if out.exists():
             load_thresholds(out, firewall.artifact.id)  # find out before the work that it cannot be written into

@@ -17,7 +17,7 @@ from typing import Literal
 import click
 
 from alknet_firewall.cli.artifact import RUNTIME_PACKAGES, package_versions
-from alknet_firewall.cli.options import artifact_options, format_option
+from alknet_firewall.cli.options import Choice, artifact_options, format_option
 from alknet_firewall.errors import AlknetFirewallError
 
 Status = Literal["pass", "warn", "fail"]
@@ -42,7 +42,7 @@ class Step:
 @click.command()
 @artifact_options
 @format_option("text", "json")
-def doctor(artifact: str | None, revision: str | None, offline: bool, output: str) -> None:
+def doctor(artifact: Choice, output: str) -> None:
     """Check the set-up step by step: Python, processor, packages, artifact, cache, torch. Exit 1 when a step fails.
 
     \b
@@ -51,7 +51,7 @@ def doctor(artifact: str | None, revision: str | None, offline: bool, output: st
       alknet-firewall doctor --format json
     """
     steps = []
-    for step in _steps(artifact, revision, offline):
+    for step in _steps(artifact):
         steps.append(step)
         if output == "text":
             label = click.style(f"{step.status:<4}", fg=COLOURS[step.status])
@@ -61,7 +61,7 @@ def doctor(artifact: str | None, revision: str | None, offline: bool, output: st
     sys.exit(1 if any(step.status == "fail" for step in steps) else 0)
 
 
-def _steps(artifact: str | None, revision: str | None, offline: bool) -> Iterator[Step]:
+def _steps(artifact: Choice) -> Iterator[Step]:
     """Every step, in the order in which things can go wrong."""
     yield _python()
     yield _processor()
@@ -71,7 +71,7 @@ def _steps(artifact: str | None, revision: str | None, offline: bool) -> Iterato
         yield _package(package, versions[package])
     yield _guarded("cache", _cache)
     yield _guarded("offline mode", _offline_mode)
-    yield _guarded("artifact", lambda: _artifact(artifact, revision, offline))
+    yield _guarded("artifact", lambda: _artifact(artifact))
     yield _guarded("torch", _torch)
 
 
@@ -147,14 +147,14 @@ def _offline_mode() -> Step:
     return Step("offline mode", "pass", "on (HF_HUB_OFFLINE)" if HF_HUB_OFFLINE else "off")
 
 
-def _artifact(source: str | None, revision: str | None, offline: bool) -> Step:
+def _artifact(artifact: Choice) -> Step:
     """Load, verify and self-test the artifact."""
     from alknet_firewall.artifact import SELFTEST_FILE
     from alknet_firewall.firewall import Firewall
     from alknet_firewall.selftest import load_selftest, run_selftest
 
     started = time.perf_counter()
-    firewall = Firewall.from_pretrained(source, revision=revision, offline=offline)
+    firewall = Firewall(artifact.open())
     loaded_ms = 1000 * (time.perf_counter() - started)
     result = run_selftest(firewall, load_selftest(firewall.artifact.path(SELFTEST_FILE)))
     found = (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alknet_firewall.cli.inputs import STDIN, Failure, Record
-from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
 from alknet_firewall.cli.scan import judge
@@ -72,9 +72,7 @@ def evaluate(
     html: Path | None,
     show_text: bool,
     seed: int,
-    artifact: str | None,
-    revision: str | None,
-    offline: bool,
+    artifact: Choice,
     batch_size: int,
     threads: int | None,
 ) -> None:
@@ -95,7 +93,7 @@ def evaluate(
     if html:
         _check_html(html)
     rows = _rows(paths, origin)
-    firewall = load_firewall(artifact, revision, offline, threads)
+    firewall = load_firewall(artifact, threads)
     judged = _judged(firewall, rows, paths, batch_size, show_text)
     with friendly_errors():
         report = measure(judged, firewall.artifact.config.operating_points, firewall.artifact.id, rates, seed=seed)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alknet_firewall.cli.inputs import Record
-from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
 
@@ -42,9 +42,7 @@ def fit(
     origin: Any,
     force: bool,
     output: str,
-    artifact: str | None,
-    revision: str | None,
-    offline: bool,
+    artifact: Choice,
     threads: int | None,
 ) -> None:
     """Adapt the head to labelled texts of your own, when that makes it better on those left out.
@@ -67,7 +65,7 @@ def fit(
     with friendly_errors():
         check_out(out)
         rows = _rows(paths, origin)
-    firewall = load_firewall(artifact, revision, offline, threads)
+    firewall = load_firewall(artifact, threads)
     progress = Progress(paths)
     with friendly_errors():
         bags = read_bags(firewall, _watched(rows, progress))

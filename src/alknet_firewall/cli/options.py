@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from alknet_firewall.artifact import Artifact
     from alknet_firewall.firewall import Firewall
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -22,17 +26,53 @@ EXIT_FLAGGED = 3
 """Exit code of a scan that flagged something. click itself uses 1 for failures and 2 for usage errors."""
 
 
+ARTIFACT_VARIABLE = "ALKNET_FIREWALL_ARTIFACT"
+"""Environment variable that names the artifact for every command; ``--artifact``, and the variable of one command, go before it."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Which artifact to use: the arguments of :func:`alknet_firewall.hub.open_artifact`."""
+
+    source: str | None
+    revision: str | None
+    sha256: str | None
+    offline: bool
+
+    def open(self) -> Artifact:
+        """The artifact, verified."""
+        from alknet_firewall.hub import open_artifact
+
+        return open_artifact(**asdict(self))
+
+
+def sha256_option(command: Command) -> Command:
+    """Add ``--sha256``."""
+    option = click.option(
+        "--sha256", metavar="HEX", help="Refuse any artifact but the one whose manifest has this sha256; 'info' shows it."
+    )
+    return option(command)
+
+
 def artifact_options(command: Command) -> Command:
-    """Add ``--artifact``, ``--revision`` and ``--offline``."""
-    for option in (
-        click.option("--offline", is_flag=True, help="Use only what is in the Hub's cache; make no request."),
-        click.option("--revision", metavar="SHA", help="Commit (or tag, or branch) of a Hub artifact."),
-        click.option(
-            "--artifact", metavar="PATH|ID", help="Artifact to use: a folder, or org/name on the Hub.  [default: the embedded one]"
-        ),
-    ):
-        command = option(command)
-    return command
+    """Add ``--artifact``, ``--revision``, ``--sha256`` and ``--offline``; the command gets them as one :class:`Choice`, `artifact`."""
+
+    @functools.wraps(command)
+    def call(*args: Any, artifact: str | None, revision: str | None, sha256: str | None, offline: bool, **kwargs: Any) -> Any:
+        source = artifact or os.environ.get(ARTIFACT_VARIABLE) or None
+        return command(*args, artifact=Choice(source, revision, sha256, offline), **kwargs)
+
+    called: Any = click.option("--offline", is_flag=True, help="Use only what is in the Hub's cache; make no request.")(call)
+    called = sha256_option(called)
+    called = click.option("--revision", metavar="SHA", help="Commit (or tag, or branch) of a Hub artifact.")(called)
+    option = click.option(
+        "--artifact",
+        metavar="PATH|NAME|ID",
+        help="Artifact to use: a folder, the name of an installed one, or org/name on the Hub.  "
+        f"[default: {ARTIFACT_VARIABLE}, else the embedded one]",
+    )
+    chosen: Command = option(called)
+    return chosen
 
 
 def threads_option(command: Command) -> Command:
@@ -60,11 +100,9 @@ def friendly_errors() -> Iterator[None]:
         raise click.ClickException(str(err)) from err
 
 
-def load_firewall(
-    artifact: str | None, revision: str | None, offline: bool, threads: int | None = None, thresholds: str | Path | None = None
-) -> Firewall:
+def load_firewall(artifact: Choice, threads: int | None = None, thresholds: str | Path | None = None) -> Firewall:
     """The firewall that the shared options describe; with thresholds of the user's own where these matter."""
     from alknet_firewall.firewall import Firewall
 
     with friendly_errors():
-        return Firewall.from_pretrained(artifact, revision=revision, offline=offline, threads=threads, thresholds=thresholds)
+        return Firewall.from_pretrained(**asdict(artifact), threads=threads, thresholds=thresholds)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from alknet_firewall.cli.options import artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 
 
 @click.command()
@@ -27,9 +27,7 @@ from alknet_firewall.cli.options import artifact_options, format_option, friendl
 @artifact_options
 @threads_option
 @format_option("text", "json")
-def parity(
-    weights: Path, adapter: Path | None, artifact: str | None, revision: str | None, offline: bool, threads: int | None, output: str
-) -> None:
+def parity(weights: Path, adapter: Path | None, artifact: Choice, threads: int | None, output: str) -> None:
     """Compare the artifact with torch over the whole path: ids, hidden states, features, scores, verdicts.
 
     Exits 1 when a difference is larger than the precision of the graph allows. Needs the extra 'torch':
@@ -42,7 +40,7 @@ def parity(
     """
     from alknet_firewall.parity import GATES, check_parity
 
-    firewall = load_firewall(artifact, revision, offline, threads)
+    firewall = load_firewall(artifact, threads)
     with friendly_errors():
         report = check_parity(firewall, weights, adapter)
     if output == "json":

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alknet_firewall.cli.inputs import Failure, Reader, Record
-from alknet_firewall.cli.options import EXIT_FLAGGED, artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.options import (
+    EXIT_FLAGGED,
+    Choice,
+    artifact_options,
+    format_option,
+    friendly_errors,
+    load_firewall,
+    threads_option,
+)
 from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, printable, summary
 from alknet_firewall.cli.progress import Progress
 from alknet_firewall.thresholds import resolve_thresholds
@@ -64,9 +72,7 @@ def scan(
     threshold: float | None,
     fpr: float | None,
     thresholds: str | None,
-    artifact: str | None,
-    revision: str | None,
-    offline: bool,
+    artifact: Choice,
     batch_size: int,
     threads: int | None,
     exit_zero: bool,
@@ -93,7 +99,7 @@ def scan(
     if not paths and not texts:
         raise click.UsageError("Nothing to scan. Name files, '-' for stdin, or give texts with -t.")
     _check_limits(threshold, fpr)
-    firewall = load_firewall(artifact, revision, offline, threads, resolve_thresholds(thresholds))
+    firewall = load_firewall(artifact, threads, resolve_thresholds(thresholds))
     with friendly_errors():
         if fpr is not None:
             firewall.threshold("prompt", fpr)
