@@ -57,11 +57,11 @@ def walk_the_circle(client: Client, folder: Path, scratch: Path) -> dict[str, st
     there = Path(download.stdout.strip())
     assert {path.name: path.read_bytes() for path in there.iterdir()} == {path.name: path.read_bytes() for path in folder.iterdir()}
     asked = len(client.hub.requests)
-    source = ("--artifact", REPOSITORY, "--revision", said["commit"], "--offline")
+    source = ("--artifact", REPOSITORY, "--revision", said["commit"], "--sha256", said["manifest_sha256"], "--offline")
     verify = other("verify", *source)
     assert verify.returncode == 0, verify.stdout + verify.stderr
     scanned, embedded = other("scan", *source, *TEXT), other("scan", "--artifact", str(folder), *TEXT)
     assert (scanned.returncode, scanned.stderr) == (0, "")
-    assert json.loads(scanned.stdout) == json.loads(embedded.stdout)
+    assert json.loads(scanned.stdout) == {**json.loads(embedded.stdout), "revision": said["commit"]}
     assert len(client.hub.requests) == asked
     return said
