@@ -57,7 +57,7 @@ bench: $(VENV)/ready
 weights: $(WEIGHTS)/weights.json
 
 artifact: weights
-	$(VENV_EXPORT)/bin/python -W ignore -m export build --weights $(WEIGHTS) --adapter $(ADAPTER) --out build/small $(foreach file,$(DATA),--data $(file))
+	$(VENV_EXPORT)/bin/python -W ignore -m export build --weights $(WEIGHTS) --adapter $(ADAPTER) --rows 9000 --seed 1 --out build/small $(if $(DATA),--hold-out-listed) $(foreach file,$(DATA),--data $(file))
 
 clean:
 	rm -rf $(VENV) $(VENV_EXPORT) build dist .venvs

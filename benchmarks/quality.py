@@ -1,11 +1,11 @@
 """Detection on sources left out of training: the artifact beside what a bag of words learns from the same rows, in the same run.
 
-    python benchmarks/quality.py --data train.jsonl.gz --hold-out SOURCE --hold-out 'corpus:payload.*' ...
+    python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz
     python benchmarks/quality.py --markdown
 
-The sources named with --hold-out must be those that the artifact was built without (its card names how many). The peer
-is TF-IDF with logistic regression, words and characters, fitted on the rows that the artifact's head was fitted on.
-Every threshold is set at 1 % false positives on the left-out harmless texts of its origin.
+What is left out is what export/corpora.toml lists, or the sources named with --hold-out: it must be what the artifact
+was built without. The peer is TF-IDF with logistic regression, words and characters, fitted on the rows that the
+artifact's head was fitted on. Every threshold is set at 1 % false positives on the left-out harmless texts of its origin.
 """
 
 from __future__ import annotations
@@ -28,15 +28,13 @@ from alknet_firewall.evaluation import calibration  # noqa: E402
 from alknet_firewall.ranking import Ranking, bootstrap, threshold_at, wilson  # noqa: E402
 from alknet_firewall.verdict import ORIGINS  # noqa: E402
 from benchmarks.common import environment, markdown_table, read_results, write_results  # noqa: E402
-from export.ablation import GROUPS, Task, bag_of_words, belongs  # noqa: E402
+from export.ablation import GROUPS, KEYWORDS, Task, bag_of_words, belongs  # noqa: E402
+from export.corpora import held_out_sources  # noqa: E402
 from export.corpus.disguise import DISGUISES  # noqa: E402
 from export.data import Example, all_examples, sample_examples, split_examples  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
 FPR = 0.01
-INNOCENT = ("seed:trigger*", "seed:quoted_attack*", "corpus:request.override_ok", "corpus:fiction.*")
-"""Harmless sources full of the words that attacks use."""
-
 LENGTHS = (1_000, 10_000)
 """Characters that the same long harmless documents are cut at, to compare false-positive rates."""
 
@@ -47,15 +45,13 @@ Scores = npt.NDArray[np.float64]
 @click.option("--data", type=click.Path(path_type=Path, exists=True), multiple=True, help="Labelled JSON lines.")
 @click.option("--rows", type=int, default=20_000, show_default=True, help="Rows of our own corpus to fit the peer on.")
 @click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--hold-out", multiple=True, help="Source that nothing was fitted on; may be a pattern.")
+@click.option("--hold-out", multiple=True, help="Source that nothing was fitted on; may be a pattern.  [default: the listed ones]")
 @click.option("--artifact", help="Folder of the artifact.  [default: the embedded one]")
 @click.option("--markdown", is_flag=True, help="Print the tables of the last run.")
 def main(data: tuple[Path, ...], rows: int, seed: int, hold_out: tuple[str, ...], artifact: str | None, markdown: bool) -> None:
     """Measure, write the results, print the tables."""
     if not markdown:
-        fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
-        if not held:
-            raise click.UsageError("Name the sources that were left out with --hold-out.")
+        fitted, held = split_examples(all_examples(data, rows, seed), hold_out or held_out_sources())
         firewall, task = Firewall.from_pretrained(artifact), Task(fitted, held)
         verdicts = judge(firewall, held)
         systems = {
@@ -127,8 +123,9 @@ def at_default(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict
 
 
 def innocent(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Share of harmless texts full of trigger words that are not flagged at the artifact's own threshold."""
-    flags = [v.flagged for e, v in zip(examples, verdicts, strict=True) if e.label == 0 and belongs(e.source, INNOCENT)]
+    """Share of harmless prompts with words that attacks use which are not flagged at the artifact's own threshold."""
+    pairs = zip(examples, verdicts, strict=True)
+    flags = [v.flagged for e, v in pairs if e.label == 0 and e.origin == "prompt" and KEYWORDS.search(e.text)]
     right = len(flags) - sum(flags)
     return {"n": len(flags), "accuracy": right / max(1, len(flags)), "interval": list(wilson(right, len(flags))) if flags else None}
 
@@ -150,8 +147,8 @@ def spans(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict[str,
 
 
 def lengths(firewall: Firewall, examples: Sequence[Example]) -> dict[str, Any]:
-    """False-positive rates of the same long harmless documents, cut short and long."""
-    documents = [e for e in examples if e.label == 0 and e.origin == "content" and len(e.text) >= LENGTHS[-1] * 0.9]
+    """False-positive rates of long harmless documents, cut short and long; each is made of neighbours of one left-out source."""
+    documents = [document for source in sorted({e.source for e in examples}) for document in joined(examples, source)]
     rates = {}
     for length in LENGTHS:
         verdicts = judge(firewall, [replace(e, text=e.text[:length]) for e in documents])
@@ -159,11 +156,24 @@ def lengths(firewall: Firewall, examples: Sequence[Example]) -> dict[str, Any]:
     return rates
 
 
+def joined(examples: Sequence[Example], source: str) -> list[Example]:
+    """Harmless content of a source, joined to documents of the greatest of :data:`LENGTHS`."""
+    documents: list[Example] = []
+    text = ""
+    for example in examples:
+        if example.source == source and example.label == 0 and example.origin == "content":
+            text = f"{text}\n\n{example.text}".strip()
+            if len(text) >= LENGTHS[-1]:
+                documents.append(replace(example, text=text[: LENGTHS[-1]], pair=None))
+                text = ""
+    return documents
+
+
 def disguises(firewall: Firewall, examples: Sequence[Example], seed: int) -> dict[str, Any]:
     """Share flagged of the same left-out prompts in each disguise, with and without views."""
     import random
 
-    prompts = [e for e in examples if e.origin == "prompt" and 20 <= len(e.text) <= 300 and e.source.startswith(("corpus:", "seed:"))]
+    prompts = [e for e in examples if e.origin == "prompt" and 20 <= len(e.text) <= 300]
     plain = {label: sample_examples([e for e in prompts if e.label == label], 60, seed) for label in (0, 1)}
     found: dict[str, Any] = {}
     for name, disguise in {"none": lambda text, _: text, **DISGUISES}.items():
@@ -218,7 +228,7 @@ def default_table(results: dict[str, Any]) -> str:
 def short_facts(results: dict[str, Any]) -> str:
     """Innocent texts, spans, lengths, calibration."""
     facts, s = results["innocent"], results["spans"]
-    lines = [f"Harmless texts full of trigger words that are not flagged: {facts['accuracy']:.3f} of {facts['n']}."]
+    lines = [f"Harmless prompts with words that attacks use, not flagged: {facts['accuracy']:.3f} of {facts['n']}."]
     if s["n"]:
         lines.append(
             f"Spans of {s['n']} detected attacks in content: {s['overlap']:.3f} meet the injected part; the spans are "

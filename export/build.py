@@ -6,7 +6,8 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -32,6 +33,7 @@ from alknet_firewall.config import (
     BaseModel,
     Calibration,
     EncoderConfig,
+    FittedOn,
     OperatingPoint,
     Prefix,
     WindowConfig,
@@ -44,6 +46,7 @@ from alknet_firewall.parity import ParityReport, check_parity
 from alknet_firewall.pooling import POOLING
 from alknet_firewall.selftest import SelfTest, SelfTestCase, save_selftest
 from alknet_firewall.tensors import Array, save_tensors
+from alknet_firewall.threads import resolve_threads
 from alknet_firewall.tokenizer import Tokenizer, plain_definition
 from alknet_firewall.verdict import ORIGINS, Origin
 from export.card import model_card
@@ -114,17 +117,19 @@ def build(
     for name in ("LICENSE", "NOTICE"):
         shutil.copyfile(Path(__file__).parents[1] / name, out / name)
     config = _config(record, weights, out, options)
-    pasts = _pasts(weights, options, config)
-    tensors = {f"prefix.{o}.{part}": getattr(past, part) for o, past in pasts.items() for part in ("keys", "values")}
-    draft = _write(out, config, tensors, _blank_detector(config))
-    _say(f"fitting the head on {len(examples)} texts")
-    head = fit_head(Firewall(draft), examples, held_out, options.rates)
-    config = replace(config, calibration=head.calibration, operating_points=head.points)
+    with _exact(weights, options) as exact:
+        pasts = _pasts(exact, config)
+        tensors = {f"prefix.{o}.{part}": getattr(past, part) for o, past in pasts.items() for part in ("keys", "values")}
+        draft = _write(out, config, tensors, _blank_detector(config))
+        _say(f"fitting the head on {len(examples)} texts")
+        head = fit_head(Firewall(draft), examples, held_out, options.rates, exact=None if options.precision == "fp32" else exact)
+    fitted_on = FittedOn(len(examples), sum(e.label for e in examples), len({e.source for e in examples}))
+    config = replace(config, calibration=head.calibration, operating_points=head.points, fitted_on=fitted_on)
     artifact = _write(out, config, tensors, head.detector)
     _say("comparing with torch")
     report = check_parity(Firewall(artifact), weights, options.adapter)
     (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(model_card(artifact.config, report, examples), encoding="utf-8")
+    (out / "README.md").write_text(model_card(out), encoding="utf-8")
     if not report.passed:
         (out / "manifest.json").unlink()
         raise click.ClickException(f"{out} does not say what torch says: {'; '.join(report.failures)}. Nothing can load it.")
@@ -179,15 +184,20 @@ def prefixes(tokenizer: Path) -> dict[Origin, Prefix]:
     return {origin: Prefix(text, (FIRST_TOKEN, *map(int, encode(text).ids))) for origin, text in PREFIX_TEXTS.items()}
 
 
-def _pasts(weights: Path, options: BuildOptions, config: ArtifactConfig) -> dict[Origin, Past]:
+def _pasts(exact: Encoder, config: ArtifactConfig) -> dict[Origin, Past]:
     """Keys and values of each origin's prefix, from the fp32 graph: they are computed once, so they need not be quantised."""
+    shape = (config.encoder.layer, config.encoder.key_value_heads, 0, config.encoder.head_size)
+    empty = Past(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+    return {o: exact.past_of(np.array(config.prefixes[o].ids, np.int64), empty) for o in ORIGINS}
+
+
+@contextmanager
+def _exact(weights: Path, options: BuildOptions) -> Iterator[Encoder]:
+    """The graph in fp32."""
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / MODEL_FILE
         path.write_bytes(export_graph(weights, options.layer, "fp32", options.adapter).SerializeToString())
-        encoder = Encoder(path, threads=1)
-        shape = (options.layer, config.encoder.key_value_heads, 0, config.encoder.head_size)
-        empty = Past(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-        return {o: encoder.past_of(np.array(config.prefixes[o].ids, np.int64), empty) for o in ORIGINS}
+        yield Encoder(path, resolve_threads())
 
 
 def _blank_detector(config: ArtifactConfig) -> Detector:

@@ -78,17 +78,7 @@ def read_corpora(path: Path = CORPORA_FILE) -> list[Corpus]:
     ClickException
         If the file is not such a file; the message names the table and what is wrong with it.
     """
-    import tomllib
-
-    try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as err:
-        raise click.ClickException(f"{path} cannot be read ({err}). Give a file like export/corpora.toml.") from err
-    tables = content.get("source")
-    if set(content) != {"source"} or not isinstance(tables, list):
-        raise click.ClickException(
-            f"{path} must hold [[source]] tables and nothing else; it has {', '.join(sorted(content)) or 'nothing'}."
-        )
+    tables = _content(path)["source"]
     corpora = [_corpus(table, f"{path}: source {number}") for number, table in enumerate(tables, 1)]
     names = [corpus.name for corpus in corpora]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -98,8 +88,8 @@ def read_corpora(path: Path = CORPORA_FILE) -> list[Corpus]:
 
 
 def held_out_sources(path: Path = CORPORA_FILE) -> list[str]:
-    """Names of the sets that are never fitted on, in the file's order."""
-    return [corpus.name for corpus in read_corpora(path) if corpus.role == "held-out"]
+    """What is never fitted on: the sets with that role, in the file's order, then families of our own corpus."""
+    return [corpus.name for corpus in read_corpora(path) if corpus.role == "held-out"] + _content(path).get("own_held_out", [])
 
 
 def check_rows(path: Path, examples: Iterable[LabelledText]) -> list[str]:
@@ -137,6 +127,22 @@ def check_rows(path: Path, examples: Iterable[LabelledText]) -> list[str]:
 def texts_sha256(texts: Iterable[str]) -> str:
     """The sha256, in hex, of the texts, sorted by code point, joined by a NUL and encoded as UTF-8."""
     return hashlib.sha256("\0".join(sorted(texts)).encode()).hexdigest()
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """The file, its outermost keys checked."""
+    import tomllib
+
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as err:
+        raise click.ClickException(f"{path} cannot be read ({err}). Give a file like export/corpora.toml.") from err
+    own = content.get("own_held_out", [])
+    if set(content) - {"own_held_out"} != {"source"} or not isinstance(content["source"], list) or not isinstance(own, list):
+        raise click.ClickException(
+            f"{path} must hold [[source]] tables, own_held_out and nothing else; it has {', '.join(sorted(content)) or 'nothing'}."
+        )
+    return content
 
 
 def _corpus(table: Any, where: str) -> Corpus:

@@ -6,20 +6,23 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import click
 import numpy as np
-import numpy.typing as npt
 
+from alknet_firewall.bags import Values, known_labels, renumbered, worst_segments
+from alknet_firewall.calibration import fit_calibration, operating_points
 from alknet_firewall.config import Calibration, OperatingPoint
 from alknet_firewall.detector import Detector, calibrated
+from alknet_firewall.encoder import Encoder
 from alknet_firewall.firewall import Firewall
-from alknet_firewall.fit import UNKNOWN, FitOptions, Scores, fit_calibration, fit_detector, operating_points, worst_segments
+from alknet_firewall.fit import FitOptions, fit_detector
 from alknet_firewall.reader import Segment
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
-from export.data import Example
+from export.data import Example, sample_examples
 
 FOLDS = 5
 SHARPNESS = 0.17
@@ -34,6 +37,9 @@ long harmless prompts are flagged."""
 LONGEST_CHARACTERS = 3_000
 """Texts are fitted on up to here: what follows in a long text is more of the same, and takes most of the time."""
 
+ROUNDED_TEXTS, ROUNDED_CHARACTERS = 400, 800
+"""How many texts, and how much of each, show what rounding does: 10,000 differences of 1,152 numbers."""
+
 CHUNK = 64
 
 
@@ -47,7 +53,7 @@ class FeatureSet:
     texts : ndarray of shape (n_segments,), int64
         Which example a segment belongs to.
     known : ndarray of shape (n_segments,), int64
-        Label of a segment where the example says which characters are the attack, else :data:`alknet_firewall.fit.UNKNOWN`.
+        Label of a segment where the example says which characters are the attack, else :data:`alknet_firewall.bags.UNKNOWN`.
     lengths : ndarray of shape (n_examples,), int64
         Segments of each example's own text, views not counted.
     """
@@ -59,11 +65,8 @@ class FeatureSet:
 
     def subset(self, chosen: IntArray) -> FeatureSet:
         """The segments of the chosen examples, which are counted from 0 again."""
-        position = np.full(len(self.lengths), -1, np.int64)
-        position[chosen] = np.arange(len(chosen))
-        renumbered = position[self.texts]
-        kept = renumbered >= 0
-        return FeatureSet(self.features[kept], renumbered[kept], self.known[kept], self.lengths[chosen])
+        kept, texts = renumbered(self.texts, chosen, len(self.lengths))
+        return FeatureSet(self.features[kept], texts, self.known[kept], self.lengths[chosen])
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ def fit_head(
     held_out: Sequence[Example],
     rates: Sequence[float],
     options: FitOptions | None = None,
+    exact: Encoder | None = None,
 ) -> Head:
     """Fit the head; calibrate it and set its thresholds on scores of sources that were left out.
 
@@ -95,6 +99,8 @@ def fit_head(
     rates : sequence of float
         False-positive rates of the operating points.
     options : FitOptions, optional
+    exact : Encoder, optional
+        The same graph in fp32, when the one that ships is not: the head is told what integers do to its features.
 
     Returns
     -------
@@ -103,7 +109,8 @@ def fit_head(
     options = options or FitOptions()
     data = extract(firewall, examples, LONGEST_CHARACTERS)
     labels, weights = np.array([e.label for e in examples]), source_weights(examples)
-    detector = fit_detector(data.features, data.texts, labels, weights, options, data.known)
+    rounding = None if exact is None else rounding_differences(firewall, exact, sample_examples(examples, ROUNDED_TEXTS, options.seed))
+    detector = fit_detector(data.features, data.texts, labels, weights, options, data.known, rounding)
     if held_out:
         watched, judged = extract(firewall, held_out, with_views=True), held_out
         logits = worst_segments(detector.logits(watched.features), watched.texts)
@@ -114,8 +121,28 @@ def fit_head(
     return Head(detector, *_calibrate(logits, watched.lengths, judged, rates, described))
 
 
+def rounding_differences(firewall: Firewall, exact: Encoder, examples: Sequence[Example]) -> FloatArray:
+    """Features of the graph that ships less those of the exact one, of every segment of some examples.
+
+    Parameters
+    ----------
+    firewall : Firewall
+    exact : Encoder
+    examples : sequence of Example
+
+    Returns
+    -------
+    ndarray of shape (n_segments, n_features), float32
+    """
+    other = copy(firewall)
+    other.reader = copy(firewall.reader)
+    other.reader.encoder = exact
+    shipped, expected = (extract(own, examples, ROUNDED_CHARACTERS).features for own in (firewall, other))
+    return shipped - expected
+
+
 def _calibrate(
-    logits: Scores, lengths: IntArray, examples: Sequence[Example], rates: Sequence[float], described: str
+    logits: Values, lengths: IntArray, examples: Sequence[Example], rates: Sequence[float], described: str
 ) -> tuple[dict[str, Calibration], tuple[OperatingPoint, ...]]:
     """Calibration and thresholds, each origin by itself."""
     labels, origins = np.array([e.label for e in examples]), np.array([e.origin for e in examples])
@@ -146,25 +173,15 @@ def feature_set(segments: Sequence[Sequence[Segment]], examples: Sequence[Exampl
     return FeatureSet(
         np.stack([s.features for own in segments for s in own]),
         np.repeat(np.arange(len(segments)), [len(own) for own in segments]),
-        np.array([label for own, e in zip(segments, examples, strict=True) for label in _known(own, e)]),
+        np.array(
+            [
+                label
+                for own, e in zip(segments, examples, strict=True)
+                for label in known_labels([(s.start, s.end) for s in own], e.injected)
+            ]
+        ),
         np.array([sum(s.view == PLAIN for s in own) for own in segments]),
     )
-
-
-def _known(segments: Sequence[Segment], example: Example) -> list[int]:
-    """Labels of an example's segments: harmless before the injected part, an attack where they hold much of it, else unknown.
-
-    What follows an attack may well look suspicious: a decoder has read it by then.
-    """
-    if example.injected is None:
-        return [UNKNOWN] * len(segments)
-    start, end = example.injected
-    labels = []
-    for segment in segments:
-        shared = min(segment.end, end) - max(segment.start, start)
-        enough = shared >= 0.4 * min(segment.end - segment.start, end - start)
-        labels.append(0 if segment.end <= start else 1 if enough else UNKNOWN)
-    return labels
 
 
 def folds(examples: Sequence[Example]) -> IntArray:
@@ -172,13 +189,13 @@ def folds(examples: Sequence[Example]) -> IntArray:
     return np.array([zlib.crc32(e.source.encode()) % FOLDS for e in examples])
 
 
-def source_weights(examples: Sequence[Example]) -> npt.NDArray[np.float64]:
+def source_weights(examples: Sequence[Example]) -> Values:
     """Weight of each example: a source counts as the root of its size, so that large ones do not drown the others."""
     counts = Counter(e.source for e in examples)
     return np.array([counts[e.source] ** -0.5 for e in examples])
 
 
-def out_of_fold_logits(data: FeatureSet, labels: IntArray, weights: npt.NDArray[np.float64], fold: IntArray, options: FitOptions) -> Scores:
+def out_of_fold_logits(data: FeatureSet, labels: IntArray, weights: Values, fold: IntArray, options: FitOptions) -> Values:
     """Logit of every text's worst segment by a head that saw none of its fold."""
     logits = np.zeros(len(labels))
     for left_out in sorted(set(fold.tolist())):

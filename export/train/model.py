@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from alknet_firewall.adapter import DOWN, UP, save_adapter
+from alknet_firewall.bags import UNKNOWN
 from alknet_firewall.pooling import segment_ends
 from alknet_firewall.tensors import load_tensors
 from export.graph import load_backbone
 from export.train.options import TrainOptions
-from export.train.samples import UNKNOWN, Sample
+from export.train.samples import Sample
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

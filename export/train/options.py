@@ -26,7 +26,8 @@ class TrainOptions:
     learning_rate, head_rate : float
         Largest learning rate of the adapter, and of the head that is trained along with it.
     data_share : float
-        Share of the samples that come from labelled files of the caller's rather than from our own corpus, when there are both; with 0 they count like any other source.
+        Share of the samples that come from labelled files of the caller's rather than from our own corpus, when there are both;
+        with 0 they count like any other source.
     smoothing : float
         Labels are this far from 0 and 1.
     segment_weight : float

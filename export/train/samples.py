@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from alknet_firewall.bags import known_labels
 from alknet_firewall.pooling import segment_ends
 from alknet_firewall.tokenizer import Tokenizer
 from alknet_firewall.verdict import Origin
@@ -17,8 +18,6 @@ from export.train.options import TrainOptions
 
 POOL = 2048
 """Samples that are sorted by length together: large enough for little padding, small enough to stay shuffled."""
-
-UNKNOWN = -1
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Sample:
     label : int
         Of the text.
     segments : tuple of int
-        Label of each segment where it is known, else :data:`UNKNOWN`.
+        Label of each segment where it is known, else :data:`alknet_firewall.bags.UNKNOWN`.
     example : int
         Which example it was made from.
     """
@@ -111,19 +110,9 @@ def _window_start(n_tokens: int, injected: tuple[int, int] | None, example: Exam
 
 
 def _segment_labels(n_tokens: int, injected: tuple[int, int] | None, size: int) -> tuple[int, ...]:
-    """Before the injected part a segment is harmless, within it is not; one that it only grazes, or that follows it, is unknown.
-
-    What follows may well be suspicious: a decoder has read the attack by then.
-    """
+    """What is known of each segment of a window; `injected` counts tokens."""
     ends = segment_ends(n_tokens, size).tolist()
-    if injected is None:
-        return (UNKNOWN,) * len(ends)
-    labels = []
-    for start, end in zip([0, *ends[:-1]], ends, strict=True):
-        shared = min(end, injected[1]) - max(start, injected[0])
-        enough = shared >= 0.4 * min(end - start, injected[1] - injected[0])
-        labels.append(0 if end <= injected[0] else 1 if enough else UNKNOWN)
-    return tuple(labels)
+    return tuple(known_labels(zip([0, *ends[:-1]], ends, strict=True), injected))
 
 
 def _units(samples: Sequence[Sample], examples: Sequence[Example]) -> list[list[Sample]]:

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from alknet_firewall.bags import Values, worst_segments
 from alknet_firewall.config import ArtifactConfig
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.firewall import Firewall
-from alknet_firewall.fit import worst_segments
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.leftout import Comparison, compare, objections
-from alknet_firewall.offset import Bags, Change, Values, fit_change, losses, no_change
+from alknet_firewall.offset import Bags, Change, fit_change, losses, no_change
 from alknet_firewall.reader import Segment
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.verdict import ORIGINS, PLAIN, Origin

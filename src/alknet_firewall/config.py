@@ -87,8 +87,17 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True)
+class FittedOn:
+    """What the head was fitted on: labelled texts, how many of them attacks, and from how many sources."""
+
+    texts: int
+    attacks: int
+    sources: int
+
+
+@dataclass(frozen=True)
 class ArtifactConfig:
-    """``config.json``, whole."""
+    """``config.json``, whole. `fitted_on` is None in artifacts that were built before it was recorded."""
 
     schema_version: int
     name: str
@@ -102,6 +111,7 @@ class ArtifactConfig:
     calibration: dict[str, Calibration]
     operating_points: tuple[OperatingPoint, ...]
     default_fpr: float
+    fitted_on: FittedOn | None = None
 
     def operating_point(self, origin: str, fpr: float | None = None) -> OperatingPoint | None:
         """The operating point of one origin at one false-positive rate (default: `default_fpr`); None when there is none."""

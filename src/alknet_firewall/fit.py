@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from alknet_firewall.config import Calibration, OperatingPoint
+from alknet_firewall.bags import UNKNOWN, Values, balanced, ranks
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError, ShapeError
 from alknet_firewall.tensors import FloatArray, IntArray
-from alknet_firewall.verdict import ORIGINS
-
-Scores = npt.NDArray[np.float64]
-
-TAIL = 0.97
-"""Quantile of harmless texts that is held flat over length: as far out as a few hundred texts allow."""
-
-MIN_TAIL = 100
-"""With fewer harmless texts nothing is said about length."""
-
-UNKNOWN = -1
-"""Label of a segment of which only the text's label is known."""
 
 HEAD = "truncated SVD, multiple-instance logistic regression"
 """Name of this head in an artifact's config."""
@@ -43,6 +30,8 @@ class FitOptions:
         Times that the attack segments of a text are chosen anew.
     share : float
         Share of an attack's segments, the worst ones, that count as attack from the second round on; always at least one.
+    caution : float
+        How much what rounding does to the features is held against a direction, beside its variance.
     seed : int
         Of the randomized SVD and of the order of rows.
     """
@@ -51,6 +40,7 @@ class FitOptions:
     regularization: float = 0.0003
     rounds: int = 4
     share: float = 0.34
+    caution: float = 300.0
     seed: int = 0
 
 
@@ -58,9 +48,10 @@ def fit_detector(
     features: FloatArray,
     texts: IntArray,
     labels: IntArray,
-    weights: npt.NDArray[np.float64],
+    weights: Values,
     options: FitOptions | None = None,
     known: IntArray | None = None,
+    rounding: FloatArray | None = None,
 ) -> Detector:
     """Fit the subspace and the head on segments of labelled texts.
 
@@ -68,6 +59,11 @@ def fit_detector(
     first round takes all segments of an attack as attack, each later one only those the last head found worst (MI-SVM:
     Andrews, Tsochantaridis, Hofmann 2002, NeurIPS 15, equation 6, with a share instead of one witness). Every segment
     of a harmless text is harmless. Where it is known which segments carry the attack, nothing is chosen.
+
+    The head's weights w are held back by ``w' (V + caution * R) w``: V is the diagonal of the projections' variances, so that a
+    direction is not punished for being small, and R the second moment of what rounding does to them, so that the head does not listen
+    where integers speak (Tikhonov regularisation with the noise's own metric; Bishop 1995, "Training with noise is equivalent to
+    Tikhonov regularization", Neural Computation 7).
 
     Parameters
     ----------
@@ -80,7 +76,10 @@ def fit_detector(
         How much each text counts, positive.
     options : FitOptions, optional
     known : ndarray of shape (n_segments,), int64, optional
-        1 for a segment that carries an attack, 0 for one of an attack's text that does not, :data:`UNKNOWN` where that is not known.
+        1 for a segment that carries an attack, 0 for one of an attack's text that does not, where that is not known
+        :data:`alknet_firewall.bags.UNKNOWN`.
+    rounding : ndarray of shape (n_differences, n_features), float32, optional
+        Features of the graph that ships less those of an exact one, of some segments. None when the graph is exact.
 
     Returns
     -------
@@ -107,116 +106,13 @@ def fit_detector(
     known = np.full(len(texts), UNKNOWN, np.int64) if known is None else known
     truth, chosen = _segment_labels(texts, labels, known), np.ones(len(texts), bool)
     chosen &= truth != UNKNOWN
+    metric = _metric(projected, None if rounding is None else (rounding / scale) @ components.T, options)
     coefficients, intercept = np.zeros(len(components)), 0.0
     for _ in range(options.rounds):
         share = weights[texts] / np.maximum(1, np.bincount(texts[chosen], minlength=len(labels)))[texts]
-        coefficients, intercept = _logistic(projected[chosen], truth[chosen], share[chosen], options)
+        coefficients, intercept = _logistic(projected[chosen], truth[chosen], share[chosen], metric, options)
         chosen = (truth != UNKNOWN) & _witnesses(projected @ coefficients, texts, labels, known, options.share)
     return Detector(mean, scale, components, coefficients.astype(np.float32), np.array([intercept], np.float32))
-
-
-def fit_calibration(
-    logits: Scores, n_segments: IntArray, labels: IntArray, sharpness: float = 1.0, most_length: float = np.inf
-) -> Calibration:
-    """What makes the scores of one origin independent of length and as sure as they are right.
-
-    Two steps. The upper tail of harmless texts is made flat over their length: quantile regression of their logits on
-    ``ln n_segments`` (Koenker and Bassett 1978, "Regression quantiles", equation 3.1) at :data:`TAIL`. Then Platt scaling (Platt 1999,
-    "Probabilistic outputs for support vector machines", equation 1), both classes given the same total weight: a head is
-    surer on what it was fitted on than on anything else.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_texts,)
-        Of the worst segment of texts that the head was not fitted on.
-    n_segments : ndarray of shape (n_texts,), int64
-        How many segments each text has.
-    labels : ndarray of shape (n_texts,), int64
-        1 for an attack; both labels occur.
-    sharpness : float
-        The calibrated logits are multiplied by this; below 1 when the arithmetic behind them is not worth more.
-
-    most_length : float
-        Most that the logit is lowered by when the number of segments grows by a factor of e, before Platt scaling.
-
-    Returns
-    -------
-    Calibration
-        The slope is positive, so the order of texts of one length stays; 1 and a shift of 0 when the logits do not rise with the labels.
-    """
-    from sklearn.linear_model import LogisticRegression
-
-    length = min(most_length, _length_slope(logits[labels == 0], n_segments[labels == 0]))
-    flat = logits - length * np.log(n_segments)
-    model = LogisticRegression(C=1e6, class_weight="balanced").fit(flat[:, None], labels)
-    slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
-    if slope <= 0:
-        slope, shift = 1.0, 0.0
-    return Calibration(sharpness * slope, sharpness * shift, sharpness * slope * length)
-
-
-def worst_segments(logits: Scores, texts: IntArray) -> Scores:
-    """A text is as suspicious as its worst segment.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (n_segments,)
-    texts : ndarray of shape (n_segments,), int64
-        Which text a segment belongs to, from 0; every text has one.
-
-    Returns
-    -------
-    ndarray of shape (n_texts,)
-    """
-    worst: Scores = np.full(int(texts.max()) + 1, -np.inf, logits.dtype)
-    np.maximum.at(worst, texts, logits)
-    return worst
-
-
-def operating_points(
-    scores: Scores, labels: IntArray, origins: Sequence[str], rates: Sequence[float], data: str
-) -> tuple[OperatingPoint, ...]:
-    """Thresholds at false-positive rates, an origin at a time.
-
-    Parameters
-    ----------
-    scores : ndarray of shape (n_texts,)
-        Of texts that the head was not fitted on.
-    labels : ndarray of shape (n_texts,), int64
-    origins : sequence of str
-        One a text.
-    rates : sequence of float
-        Wanted false-positive rates.
-    data : str
-        What the texts are, for the artifact's config.
-
-    Returns
-    -------
-    tuple of OperatingPoint
-        The threshold is just above the highest score that may not be flagged, so at most the wanted share of harmless texts is.
-    """
-    owner = np.array(origins)
-    points = []
-    for origin in ORIGINS:
-        benign = np.sort(scores[(owner == origin) & (labels == 0)].astype(np.float64))[::-1]
-        attacks = scores[(owner == origin) & (labels == 1)]
-        for rate in rates:
-            allowed = int(np.floor(rate * len(benign)))
-            threshold = float(min(1.0, np.nextafter(benign[allowed], 2.0))) if allowed < len(benign) else 0.0
-            tpr = float((attacks >= threshold).mean()) if len(attacks) else 0.0
-            points.append(OperatingPoint(origin, rate, threshold, tpr, len(benign), len(attacks), data))
-    return tuple(points)
-
-
-def _length_slope(logits: Scores, n_segments: IntArray) -> float:
-    """By how much the logits of harmless texts rise as their number of segments grows by a factor of e, at least 0."""
-    from sklearn.linear_model import QuantileRegressor
-
-    logarithms = np.log(n_segments.astype(np.float64))
-    if len(logits) < MIN_TAIL or np.ptp(logarithms) == 0:
-        return 0.0
-    model = QuantileRegressor(quantile=TAIL, alpha=0.0, solver="highs").fit(logarithms[:, None], logits)
-    return max(0.0, float(model.coef_[0]))
 
 
 def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:
@@ -228,19 +124,22 @@ def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:
     return np.ascontiguousarray(svd.components_, dtype=np.float32)
 
 
-def _logistic(
-    projected: FloatArray, labels: IntArray, weights: npt.NDArray[np.float64], options: FitOptions
-) -> tuple[npt.NDArray[np.float64], float]:
+def _metric(projected: FloatArray, rounding: FloatArray | None, options: FitOptions) -> Values:
+    """What the weights' length is measured with."""
+    metric = np.diag(projected.var(axis=0, dtype=np.float64) + 1e-12)
+    if rounding is not None:
+        metric += options.caution * (rounding.T.astype(np.float64) @ rounding) / len(rounding)
+    return np.asarray(metric, np.float64)
+
+
+def _logistic(projected: FloatArray, labels: IntArray, weights: Values, metric: Values, options: FitOptions) -> tuple[Values, float]:
     """Logistic regression, both classes with the same total weight."""
     from sklearn.linear_model import LogisticRegression
 
-    balanced = weights.copy()
-    for label in (0, 1):
-        balanced[labels == label] *= len(labels) / (2.0 * weights[labels == label].sum())
-    scale = projected.std(axis=0).astype(np.float64) + 1e-9  # directions of small variance are not punished for being small
+    root = np.linalg.cholesky(metric)  # in these coordinates the metric is the identity, which is what scikit-learn penalises with
     model = LogisticRegression(C=options.regularization, max_iter=300, random_state=options.seed)
-    model.fit(projected / scale, labels, sample_weight=balanced)
-    return model.coef_[0] / scale, float(model.intercept_[0])
+    model.fit(np.linalg.solve(root, projected.T).T, labels, sample_weight=balanced(labels, weights))
+    return np.linalg.solve(root.T, model.coef_[0]), float(model.intercept_[0])
 
 
 def _segment_labels(texts: IntArray, labels: IntArray, known: IntArray) -> IntArray:
@@ -250,13 +149,8 @@ def _segment_labels(texts: IntArray, labels: IntArray, known: IntArray) -> IntAr
     return np.where(told[texts] & (labels[texts] == 1), known, labels[texts])
 
 
-def _witnesses(logits: npt.NDArray[np.float64], texts: IntArray, labels: IntArray, known: IntArray, share: float) -> npt.NDArray[np.bool_]:
+def _witnesses(logits: Values, texts: IntArray, labels: IntArray, known: IntArray, share: float) -> npt.NDArray[np.bool_]:
     """All segments of harmless texts and all known ones, and the worst share of every other attack's."""
-    order = np.lexsort((-logits, texts))
-    counts = np.bincount(texts, minlength=len(labels))
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    rank = np.empty(len(texts), np.int64)
-    rank[order] = np.arange(len(texts)) - starts[texts[order]]
-    keep = np.maximum(1, np.ceil(share * counts)).astype(np.int64)
-    chosen: npt.NDArray[np.bool_] = (labels[texts] == 0) | (known != UNKNOWN) | (rank < keep[texts])
+    keep = np.maximum(1, np.ceil(share * np.bincount(texts, minlength=len(labels)))).astype(np.int64)
+    chosen: npt.NDArray[np.bool_] = (labels[texts] == 0) | (known != UNKNOWN) | (ranks(logits, texts) < keep[texts])
     return chosen

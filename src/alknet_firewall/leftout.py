@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from alknet_firewall.offset import Values
+from alknet_firewall.bags import Values
 from alknet_firewall.ranking import Ranking, n_allowed
 from alknet_firewall.tensors import IntArray
 from alknet_firewall.verdict import ORIGINS, Origin

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from alknet_firewall.bags import Values, balanced, ranks, renumbered
 from alknet_firewall.tensors import FloatArray, IntArray
-
-Values = npt.NDArray[np.float64]
 
 ROUNDS = 3
 """Times that the segments which stand for a text are chosen anew."""
@@ -47,11 +45,8 @@ class Bags:
 
     def subset(self, chosen: IntArray) -> Bags:
         """The chosen texts, which are counted from 0 again."""
-        position = np.full(len(self.labels), -1, np.int64)
-        position[chosen] = np.arange(len(chosen))
-        renumbered = position[self.texts]
-        kept = renumbered >= 0
-        return Bags(self.projected[kept], self.logits[kept], renumbered[kept], self.labels[chosen], self.weights[chosen])
+        kept, texts = renumbered(self.texts, chosen, len(self.labels))
+        return Bags(self.projected[kept], self.logits[kept], texts, self.labels[chosen], self.weights[chosen])
 
 
 @dataclass(frozen=True)
@@ -98,19 +93,11 @@ def fit_change(bags: Bags, penalty: float) -> Change:
     before = None
     for _ in range(ROUNDS):
         chosen, share = witnesses(bags.logits + design @ solution, bags.texts, bags.labels)
-        if before is not None and np.array_equal(np.sort(chosen), before):
+        if before is not None and np.array_equal(chosen, before):
             break
-        before, owners = np.sort(chosen), bags.texts[chosen]
+        before, owners = chosen, bags.texts[chosen]
         solution = _newton(design[chosen], bags.logits[chosen], bags.labels[owners], weights[owners] * share, penalty, solution)
     return Change(solution[:-1] / scale, float(solution[-1]))
-
-
-def balanced(labels: IntArray, weights: Values) -> Values:
-    """Weights with the same total for both labels, and one a text on average."""
-    result = weights.astype(np.float64)
-    for label in (0, 1):
-        result[labels == label] *= len(labels) / (2.0 * weights[labels == label].sum())
-    return result
 
 
 def spread(projected: FloatArray) -> Values:
@@ -139,12 +126,7 @@ def witnesses(logits: Values, texts: IntArray, labels: IntArray) -> tuple[IntArr
     share : ndarray of float64
         One over the number of segments that stand for the same text.
     """
-    order = np.lexsort((-logits, texts))
-    counts = np.bincount(texts, minlength=len(labels))
-    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    rank = np.arange(len(texts)) - starts[texts[order]]
-    most = np.where(labels == 1, 1, HARMLESS_SEGMENTS)[texts[order]]
-    chosen = order[rank < most]
+    chosen = np.flatnonzero(ranks(logits, texts) < np.where(labels == 1, 1, HARMLESS_SEGMENTS)[texts])
     taken = np.bincount(texts[chosen], minlength=len(labels))
     return chosen, 1.0 / taken[texts[chosen]]
 

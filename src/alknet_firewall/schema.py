@@ -1,13 +1,14 @@
 """Strict reading of JSON into frozen dataclasses (floor 0, stdlib only).
 
-Artifacts come from disks and networks: a key that is missing, unknown or of another type is an error that names it, never a default.
+Artifacts come from disks and networks: a key that is missing, unknown or of another type is an error that names it. Only what a dataclass
+gives a default may be missing.
 """
 
 from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from alknet_firewall.errors import ArtifactCorruptError
@@ -38,15 +39,16 @@ def parse(cls: type[T], data: object, where: str) -> T:
     """
     if not isinstance(data, Mapping):
         raise _mismatch(where, "an object", data)
-    names = [field.name for field in fields(cls)]  # type: ignore[arg-type]
-    for problem, keys in (("misses", set(names) - set(data)), ("has the unknown key", set(data) - set(names))):
+    known = fields(cls)  # type: ignore[arg-type]
+    names, needed = {field.name for field in known}, {field.name for field in known if field.default is MISSING}
+    for problem, keys in (("misses", needed - set(data)), ("has the unknown key", set(data) - names)):
         if keys:
             raise ArtifactCorruptError(
                 f"{where} {problem} {', '.join(sorted(map(repr, keys)))}. "
                 "The artifact was made for another version of alknet-firewall, or changed by hand: fetch or build it again."
             )
     hints = get_type_hints(cls)
-    return cls(**{name: _value(hints[name], data[name], f"{where}: {name}") for name in names})
+    return cls(**{name: _value(hints[name], data[name], f"{where}: {name}") for name in data})
 
 
 def _value(hint: Any, value: object, where: str) -> Any:

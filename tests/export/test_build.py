@@ -62,6 +62,8 @@ def test_the_artifact_loads_and_tells_where_it_came_from(built, weights, adapter
     card = (artifact.folder / "README.md").read_text()
     assert config.base_model.weights_sha256 in card
     assert all(f"{point.threshold:.4f}" in card for point in config.operating_points)
+    assert config.fitted_on.texts == ROWS
+    assert f"fitted on {ROWS} labelled texts from {config.fitted_on.sources} sources, {config.fitted_on.attacks} of them attacks" in card
 
 
 def test_scikit_learn_and_the_shipped_head_agree(built, examples):

@@ -45,16 +45,6 @@ def test_a_window_of_an_attack_holds_the_whole_injected_part(before, tokenizer, 
     assert 1 in sample.segments
 
 
-def test_segments_before_the_injected_part_are_harmless_and_those_after_it_unknown():
-    from export.train.samples import UNKNOWN, _segment_labels
-
-    assert _segment_labels(160, (64, 96), 32) == (0, 0, 1, UNKNOWN, UNKNOWN)
-    assert _segment_labels(160, (60, 70), 32) == (0, 1, 1, UNKNOWN, UNKNOWN)
-    assert _segment_labels(160, (62, 128), 32) == (0, UNKNOWN, 1, 1, UNKNOWN)
-    assert _segment_labels(20, (3, 9), 32) == (1,)
-    assert _segment_labels(100, None, 32) == (UNKNOWN,) * 3
-
-
 def test_an_attack_in_long_content_whose_place_is_not_known_is_left_out(tokenizer, small):
     from export.train.samples import tokenise
 

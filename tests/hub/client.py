@@ -12,6 +12,7 @@ from alknet_firewall.artifact import ARTIFACT_FILES, CONFIG_FILE, MODEL_FILE, wr
 from alknet_firewall.hub import EMBEDDED_FOLDER
 from tests.hub.server import LARGE_FILE, HubServer
 
+ROOT = Path(__file__).parents[2]
 REPOSITORY = "acme/guard"
 Run = subprocess.CompletedProcess[str]
 
@@ -22,6 +23,7 @@ class Client:
 
     hub: HubServer
     home: Path
+    interpreter: str = sys.executable
 
     def __call__(self, *arguments: str, **environment: str) -> Run:
         """Run ``alknet-firewall``."""
@@ -29,12 +31,12 @@ class Client:
 
     def python(self, *arguments: str, **environment: str) -> Run:
         """Run Python: huggingface_hub reads its settings when it is imported, so each run has its own process."""
-        return self.run([sys.executable, *arguments], **environment)
+        return self.run([self.interpreter, *arguments], **environment)
 
     def run(self, command: list[str], **environment: str) -> Run:
         """Run any program in the environment of this client."""
         env = self.hub.environment(self.home, **environment)
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=300, check=False)
+        return subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
 
 
 @dataclass(frozen=True)

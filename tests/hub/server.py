@@ -2,7 +2,8 @@
 
 It serves any folder as a model repository with a commit, tags and branches. Large files are redirected to a content store as the Hub
 does, requests are recorded, and faults can be set. Use it in a subprocess whose ``HF_ENDPOINT`` is :attr:`HubServer.url`, because
-huggingface_hub reads the variable when it is imported; :meth:`HubServer.environment` gives the whole environment.
+huggingface_hub reads the variable when it is imported; :meth:`HubServer.environment` gives the whole environment. Writing to it is in
+:mod:`tests.hub.uploads`.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import threading
 import time
 from dataclasses import dataclass, field
@@ -18,67 +20,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-LARGE_FILE = 1 << 20
-"""Files of this size are stored as LFS: their ETag is a sha256 and they are delivered by a redirect."""
+from tests.hub import uploads
+from tests.hub.repository import LARGE_FILE, NO_FAULT, Answer, Entry, Fault, Repository, entry_of
 
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a repository, hashed when the repository was added."""
-
-    path: Path
-    size: int
-    sha1: str
-    sha256: str
-
-    @property
-    def etag(self) -> str:
-        return self.sha256 if self.size >= LARGE_FILE else self.sha1
-
-
-@dataclass
-class Repository:
-    """One commit of one repository, and the names it goes by."""
-
-    files: dict[str, Entry]
-    commit: str
-    refs: dict[str, str]
-    token: str | None = None
-
-
-@dataclass
-class Fault:
-    """What goes wrong when `match` is in ``METHOD /path``, for the first `times` requests, or for all of them.
-
-    With `status`, that is the answer, with the header ``X-Error-Code: code`` and `headers`. Else the answer is the usual one, but for
-    these: `cut` closes the connection after so many bytes of the body, `flip` changes a bit in its middle, `etag` replaces its ETag.
-    `pause_s` passes before the answer, and before each quarter of a body.
-    """
-
-    match: str
-    status: int = 0
-    code: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-    cut: int | None = None
-    flip: bool = False
-    etag: str | None = None
-    pause_s: float = 0.0
-    times: int | None = None
-
-    def applies(self, request: str) -> bool:
-        """Whether it is this request's turn to fail."""
-        if self.match not in request or self.times == 0:
-            return False
-        self.times = None if self.times is None else self.times - 1
-        return True
-
-
-NO_FAULT = Fault("")
+__all__ = ["LARGE_FILE", "Fault", "HubServer"]
 
 
 @dataclass
 class HubServer:
-    """The server; a context manager. Change `faults` and `moved` (old id to new) and look at `requests` and `sent` at any time."""
+    """The server; a context manager. Change `faults` and `moved` (old id to new) and look at `requests` and `sent` at any time.
+
+    `writers` says which namespaces a token may write to; `stored` holds the large files that were uploaded, by their sha256.
+    """
 
     faults: list[Fault] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
@@ -86,14 +39,24 @@ class HubServer:
     """Each body: the request, and how many bytes of it went out."""
     repositories: dict[str, Repository] = field(default_factory=dict)
     moved: dict[str, str] = field(default_factory=dict)
+    writers: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    stored: dict[str, Entry] = field(default_factory=dict)
 
     def __enter__(self) -> HubServer:  # noqa: PYI034 - typing.Self came with Python 3.11
+        self._uploads = tempfile.TemporaryDirectory()
         self._servers = [_Server(self), _Server(self)]
         return self
 
     def __exit__(self, *_: object) -> None:
         for server in self._servers:
             server.stop()
+        self._uploads.cleanup()
+
+    def keep(self, content: bytes) -> Entry:
+        """Put the content of a file on disk for as long as the server runs."""
+        path = Path(self._uploads.name, hashlib.sha256(content).hexdigest())
+        path.write_bytes(content)
+        return entry_of(path)
 
     @property
     def url(self) -> str:
@@ -117,16 +80,10 @@ class HubServer:
         The commit is a hash of names and contents. With `token`, only requests that carry it are answered.
         """
         paths = {str(p.relative_to(folder).as_posix()): p for p in sorted(folder.rglob("*")) if p.is_file()}
-        files = {name: _entry(path) for name, path in paths.items()}
+        files = {name: entry_of(path) for name, path in paths.items()}
         commit = hashlib.sha1(json.dumps({name: entry.sha1 for name, entry in files.items()}).encode()).hexdigest()
         self.repositories[repo_id] = Repository(files, commit, dict.fromkeys(refs, commit), token)
         return commit
-
-
-def _entry(path: Path) -> Entry:
-    content = path.read_bytes()
-    sha1 = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-    return Entry(path, len(content), sha1, hashlib.sha256(content).hexdigest())
 
 
 class _Server(ThreadingHTTPServer):
@@ -153,13 +110,6 @@ class _Server(ThreadingHTTPServer):
         """A client that goes away is no error of the server."""
 
 
-class _Answer(Exception):  # noqa: N818 - it ends the handling of a request, whatever the status
-    def __init__(self, status: int, code: str = "", body: object = None, headers: dict[str, str] | None = None) -> None:
-        super().__init__(status)
-        self.status, self.body = status, body
-        self.headers = {**(headers or {}), **({"X-Error-Code": code} if code else {})}
-
-
 class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
@@ -172,6 +122,12 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._handle()
 
+    def do_POST(self) -> None:
+        self._handle()
+
+    def do_PUT(self) -> None:
+        self._handle()
+
     def _handle(self) -> None:
         hub, path = self.server.hub, urlsplit(self.path).path
         request = f"{self.command} {unquote(path)}"
@@ -180,67 +136,73 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             time.sleep(fault.pause_s)
             self._route([unquote(part) for part in path.strip("/").split("/")], fault)
-        except _Answer as answer:
+        except Answer as answer:
             content = b"" if answer.body is None else json.dumps(answer.body).encode()
             headers = {"Content-Type": "application/json", "Content-Length": str(len(content))}
             self._head(answer.status, headers | answer.headers)
-            if self.command == "GET":
+            if self.command != "HEAD":
                 self.wfile.write(content)
 
     def _route(self, parts: list[str], fault: Fault) -> None:
+        body = uploads.read_body(self, fault)
         if fault.status:
-            raise _Answer(fault.status, fault.code, headers=fault.headers)
+            raise Answer(fault.status, fault.code, headers=fault.headers)
         for old, new in self.server.hub.moved.items():
             if old in "/".join(parts):
-                raise _Answer(307, headers={"Location": self.path.replace(old, new, 1)})
-        if parts[:2] == ["api", "models"]:
+                raise Answer(307, headers={"Location": self.path.replace(old, new, 1)})
+        if self.command in ("POST", "PUT") or parts == ["api", "whoami-v2"]:
+            uploads.answer(self, parts, body)
+        elif parts[:2] == ["api", "models"]:
             self._api("/".join(parts[2:4]), parts[4:])
         elif parts[0] == "store":
             self._file(self._stored(parts[1]), None, fault)
         else:
             self._resolve("/".join(parts[:2]), parts[2:], fault)
 
-    def _repository(self, repo_id: str) -> Repository:
+    def repository(self, repo_id: str) -> Repository:
         """The repository, or the Hub's answer to who may not know of it."""
         repository = self.server.hub.repositories.get(repo_id)
         authorised = self.headers.get("Authorization")
         if repository is None or (repository.token and authorised != f"Bearer {repository.token}"):
-            raise _Answer(404 if authorised else 401, "RepoNotFound")
+            raise Answer(404 if authorised else 401, "RepoNotFound")
         return repository
 
     def _commit(self, repository: Repository, revision: str) -> str:
         commit = repository.refs.get(revision, revision)
-        if commit != repository.commit:
-            raise _Answer(404, "RevisionNotFound")
+        if commit not in repository.commits:
+            raise Answer(404, "RevisionNotFound")
         return commit
 
     def _api(self, repo_id: str, rest: list[str]) -> None:
-        repository = self._repository(repo_id)
+        repository = self.repository(repo_id)
         kind, revision = (rest + ["revision", "main"][len(rest) :])[:2]
+        if kind == "refs":
+            raise Answer(200, body=uploads.refs(repository))
         commit = self._commit(repository, revision)
         if kind == "tree":
-            raise _Answer(200, body=[_listed(name, entry) for name, entry in repository.files.items()])
-        siblings = [{"rfilename": name} for name in repository.files]
-        raise _Answer(200, body={"id": repo_id, "modelId": repo_id, "sha": commit, "siblings": siblings, "private": False, "tags": []})
+            raise Answer(200, body=[_listed(name, entry) for name, entry in repository.commits[commit].items()])
+        siblings, private = [{"rfilename": name} for name in repository.commits[commit]], repository.token is not None
+        raise Answer(200, body={"id": repo_id, "modelId": repo_id, "sha": commit, "siblings": siblings, "private": private, "tags": []})
 
     def _resolve(self, repo_id: str, rest: list[str], fault: Fault) -> None:
-        repository = self._repository(repo_id)
+        repository = self.repository(repo_id)
         if rest[:1] != ["resolve"]:
-            raise _Answer(404, "EntryNotFound")
+            raise Answer(404, "EntryNotFound")
         commit = self._commit(repository, rest[1])
-        entry = repository.files.get("/".join(rest[2:]))
+        entry = repository.commits[commit].get("/".join(rest[2:]))
         if entry is None:
-            raise _Answer(404, "EntryNotFound")
+            raise Answer(404, "EntryNotFound")
         self._file(entry, commit, fault)
 
     def _stored(self, sha256: str) -> Entry:
         """A large file by its hash; the store wants no token, as its links on the Hub are signed."""
         if self.headers.get("Authorization"):
-            raise _Answer(400)
-        entries = [entry for repository in self.server.hub.repositories.values() for entry in repository.files.values()]
+            raise Answer(400)
+        commits = [files for repository in self.server.hub.repositories.values() for files in repository.commits.values()]
+        entries = [entry for files in commits for entry in files.values()]
         found = next((entry for entry in entries if entry.sha256 == sha256), None)
         if found is None:
-            raise _Answer(404)
+            raise Answer(404)
         return found
 
     def _file(self, entry: Entry, commit: str | None, fault: Fault) -> None:

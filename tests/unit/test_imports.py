@@ -24,7 +24,7 @@ OWNERS = {
     "tokenizers": {"tokenizer"},
     "safetensors": {"tensors"},
     "huggingface_hub": {"hub", "refusals", "cli.doctor"},
-    "sklearn": {"fit", "classifier"},
+    "sklearn": {"calibration", "classifier", "fit"},
     "torch": {"parity", "adapter"},
     "transformers": {"parity"},
     "click": {"cli"},

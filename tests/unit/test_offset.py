@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alknet_firewall.offset import Bags, balanced, fit_change, losses, no_change, witnesses
+from alknet_firewall.offset import Bags, fit_change, losses, no_change, witnesses
 
 N_TEXTS, N_COMPONENTS = 24, 5
 
@@ -71,14 +71,6 @@ def test_an_attack_stands_on_its_worst_segment_and_a_harmless_text_on_its_worst_
     chosen, share = witnesses(logits, texts, np.array([0, 1]))
     assert sorted(chosen.tolist()) == [0, 3, 4, 5, 9]
     assert sorted(share.tolist()) == [0.25] * 4 + [1.0]
-
-
-def test_both_labels_weigh_the_same():
-    labels, weights = np.array([0, 0, 0, 1]), np.array([1.0, 2.0, 3.0, 5.0])
-    found = balanced(labels, weights)
-    assert found[labels == 0].sum() == pytest.approx(2.0)
-    assert found[labels == 1].sum() == pytest.approx(2.0)
-    assert found[2] == pytest.approx(3 * found[0])
 
 
 def test_a_subset_keeps_the_segments_of_its_texts():

@@ -55,6 +55,17 @@ def test_a_whole_number_is_taken_for_a_float_and_becomes_one():
     assert type(part.weight) is float
 
 
+def test_only_what_has_a_default_may_be_missing():
+    @dataclass(frozen=True)
+    class Later(Part):
+        since: int | None = None
+
+    assert parse(Later, {"name": "a", "weight": 2.0}, "later.json") == Later("a", 2.0, None)
+    assert parse(Later, {"name": "a", "weight": 2.0, "since": 3}, "later.json") == Later("a", 2.0, 3)
+    with pytest.raises(ArtifactCorruptError, match="misses 'weight'"):
+        parse(Later, {"name": "a", "since": 3}, "later.json")
+
+
 @pytest.mark.parametrize("key", asdict(GOOD))
 def test_a_missing_key_is_named_and_never_defaulted(key):
     broken = document()
