@@ -60,16 +60,21 @@ def test_hub_that_takes_connections_and_never_answers_is_given_up(hub, client, c
 
 
 def test_broken_connection_goes_on_where_it_broke(hub, client, tmp_path, light):
-    """huggingface_hub keeps what it received in pieces of 10 MB."""
+    """huggingface_hub keeps what it received in pieces of 10 MB. From 1.0 on it goes on by itself, before that when it is run again."""
     size, piece = 24_000_000, 10 << 20
     folder = shutil.copytree(light, tmp_path / "larger")
     (folder / MODEL_FILE).write_bytes(bytes(size))
     write_manifest(folder, {})
     commit = hub.add(REPOSITORY, folder)
     hub.faults += [Fault("GET /store/", cut=piece + 1, times=2)]
-    run = client("download", f"{REPOSITORY}@{commit}")
+    for _ in range(3):
+        run = client("download", f"{REPOSITORY}@{commit}")
+        if run.returncode == 0:
+            break
+        failed(run, "could not be downloaded")
     assert run.returncode == 0, run.stderr
-    assert sent(hub) == [piece + 1, piece + 1, size - 2 * piece]
+    assert len(sent(hub)) == 3
+    assert sum(sent(hub)) <= size + 2
 
 
 def test_wrong_bytes_are_refused_and_named(hub, client, commit):
