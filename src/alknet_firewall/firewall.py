@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from alknet_firewall.artifact import DETECTOR_FILE, Artifact, load_artifact
-from alknet_firewall.detector import Detector, calibrated
+from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import DEFAULT_PROVIDER
-from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
+from alknet_firewall.errors import ArtifactCorruptError
 from alknet_firewall.hub import resolve
-from alknet_firewall.reader import BATCH_SIZE, Reader, Segment
+from alknet_firewall.judging import Judge, Rated, rate, threshold_for
+from alknet_firewall.reader import BATCH_SIZE, Reader
 from alknet_firewall.tensors import load_tensors
-from alknet_firewall.text import MAX_CHARACTERS, check_origin, check_text, check_threshold
+from alknet_firewall.text import check_origin, check_origins, check_texts
 from alknet_firewall.threads import resolve_threads
 from alknet_firewall.thresholds import load_thresholds
-from alknet_firewall.verdict import PLAIN, Origin, Span, Verdict, merge_spans
+from alknet_firewall.verdict import PLAIN, Origin, Verdict
 
 BATCH_TOLERANCE = 1e-2
 """Most that a score may differ between batches, orders and paddings. Sums in another order round differently in the
@@ -130,15 +129,7 @@ class Firewall:
         InvalidInputError
             If the artifact has no such operating point; the message lists those it has.
         """
-        own = self.thresholds.get(check_origin(origin)) if fpr is None else None
-        if own is not None:
-            return own.threshold
-        config = self.artifact.config
-        point = config.operating_point(check_origin(origin), fpr)
-        if point is None:
-            rates = ", ".join(sorted({f"{p.fpr:g}" for p in config.operating_points}, key=float))
-            raise InvalidInputError(f"The artifact has no operating point at this false-positive rate. It has: {rates}.")
-        return point.threshold
+        return threshold_for(self.artifact.config, self.thresholds, check_origin(origin), fpr=fpr)
 
     def scan(
         self, text: str, origin: Origin = "prompt", *, threshold: float | None = None, fpr: float | None = None, with_views: bool = True
@@ -202,58 +193,19 @@ class Firewall:
         InvalidInputError
             If a text or an option cannot be used; the message names the text's position.
         """
-        texts = _check_texts(texts)
-        origins = _check_origins(origin, len(texts))
-        limits = [self._limit(o, threshold, fpr) for o in origins]
+        texts = check_texts(texts)
+        judges = [self._judge(o, threshold, fpr) for o in check_origins(origin, len(texts))]
+        rated: list[list[Rated]] = [[] for _ in texts]
         n_windows = [0] * len(texts)
-        segments: list[list[Segment]] = [[] for _ in texts]
-        for index, window in self.reader.segments(texts, origins, batch_size=batch_size, with_views=with_views):
+        for index, window in self.reader.segments(texts, [j.origin for j in judges], batch_size=batch_size, with_views=with_views):
             n_windows[index] += 1
-            segments[index] += window
+            rated[index] += rate(window, self.detector)
         return [
-            self._verdict(self._scored(own, o), limit, o, n) for own, limit, o, n in zip(segments, limits, origins, n_windows, strict=True)
+            judge.verdict(own, sum(segment.view == PLAIN for segment in own), n)
+            for judge, own, n in zip(judges, rated, n_windows, strict=True)
         ]
 
-    def _scored(self, segments: list[Segment], origin: Origin) -> list[Span]:
-        """Scores of the segments of one text. Those of views do not count for its length: it would not do to be let off for hiding."""
-        logits = self.detector.logits(np.stack([segment.features for segment in segments]))
-        n_segments = sum(segment.view == PLAIN for segment in segments)
-        scores = calibrated(logits, n_segments, self.artifact.config.calibration[origin])
-        return [Span(s.start, s.end, float(score), s.view) for s, score in zip(segments, scores, strict=True)]
-
-    def _limit(self, origin: Origin, threshold: float | None, fpr: float | None) -> float:
-        """The threshold to compare with."""
-        if threshold is not None and fpr is not None:
-            raise InvalidInputError("Give a threshold or a false-positive rate, not both.")
-        return self.threshold(origin, fpr) if threshold is None else check_threshold(threshold)
-
-    def _verdict(self, segments: list[Span], limit: float, origin: Origin, n_windows: int) -> Verdict:
-        """A text is as suspicious as its worst segment. The one comparison with a threshold is here."""
-        score = max(segment.score for segment in segments)
-        spans = merge_spans([segment for segment in segments if segment.score >= limit])
-        return Verdict(score >= limit, score, limit, origin, spans, n_windows, self.artifact.id)
-
-
-def _check_texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list, every one of them usable."""
-    if isinstance(texts, (str, bytes)):
-        raise InvalidInputError("scan_batch takes several texts. For a single one use scan(text), or put it in a list.")
-    if not isinstance(texts, Iterable):
-        raise InvalidInputError(f"scan_batch takes several texts, for example a list, not {type(texts).__name__}.")
-    checked = list(texts)
-    for index, text in enumerate(checked):
-        try:
-            check_text(text, MAX_CHARACTERS)
-        except InvalidInputError as err:
-            raise InvalidInputError(f"Text {index} of {len(checked)}: {err}" if len(checked) > 1 else str(err)) from None
-    return checked
-
-
-def _check_origins(origin: Origin | Sequence[Origin], n_texts: int) -> list[Origin]:
-    """One origin a text."""
-    if isinstance(origin, str) or not isinstance(origin, Iterable):
-        return [check_origin(origin)] * n_texts
-    origins = [check_origin(o) for o in origin]
-    if len(origins) != n_texts:
-        raise InvalidInputError(f"There are {n_texts} texts but {len(origins)} origins. Give one origin for all, or one a text.")
-    return origins
+    def _judge(self, origin: Origin, threshold: float | None, fpr: float | None) -> Judge:
+        """What texts of an origin are held against."""
+        limit = threshold_for(self.artifact.config, self.thresholds, origin, threshold, fpr)
+        return Judge(origin, limit, self.artifact.config.calibration[origin], self.artifact.id)
