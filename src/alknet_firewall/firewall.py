@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from alknet_firewall.arriving import Arriving
 from alknet_firewall.artifact import DETECTOR_FILE, Artifact, load_artifact
+from alknet_firewall.context import Context, Contexts
 from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import DEFAULT_PROVIDER
 from alknet_firewall.errors import ArtifactCorruptError
 from alknet_firewall.hub import resolve
-from alknet_firewall.judging import Judge, Rated, rate, threshold_for
+from alknet_firewall.judging import Judge, judge_texts, threshold_for
 from alknet_firewall.reader import BATCH_SIZE, Reader
 from alknet_firewall.tensors import load_tensors
 from alknet_firewall.text import check_origin, check_origins, check_texts
 from alknet_firewall.threads import resolve_threads
 from alknet_firewall.thresholds import load_thresholds
-from alknet_firewall.verdict import PLAIN, Origin, Verdict
+from alknet_firewall.verdict import Origin, Verdict
 
 BATCH_TOLERANCE = 1e-2
 """Most that a score may differ between batches, orders and paddings. Sums in another order round differently in the
@@ -24,7 +28,7 @@ last bit, and now and then that moves an activation to the next of its 255 level
 on the batch. Measured on 1,246 short texts: 99 % within 3e-7, the largest 0.003, in texts of one or two tokens."""
 
 
-class Firewall:
+class Firewall(Arriving):
     """Judges texts. Load it once and share it: scanning is safe from many threads and after a fork."""
 
     def __init__(
@@ -57,6 +61,7 @@ class Firewall:
         where = str(artifact.path(DETECTOR_FILE))
         self.detector = Detector.from_tensors(tensors, where)
         self.reader = Reader(artifact, tensors, self.threads, provider)
+        self._contexts = Contexts(self.reader)
         if self.detector.n_features != self.reader.n_features:
             raise ArtifactCorruptError(
                 f"{where}: the head takes {self.detector.n_features} features, the pooling gives {self.reader.n_features}. "
@@ -131,8 +136,34 @@ class Firewall:
         """
         return threshold_for(self.artifact.config, self.thresholds, check_origin(origin), fpr=fpr)
 
+    def context(self, text: str) -> Context:
+        """Read a trusted text, such as a system prompt or a user's request, once for all scans that are given it.
+
+        Parameters
+        ----------
+        text : str
+            At most :data:`alknet_firewall.context.MOST_TOKENS` tokens.
+
+        Returns
+        -------
+        Context
+
+        Raises
+        ------
+        InvalidInputError
+            If the text cannot be used.
+        """
+        return Context(text, self.reader)
+
     def scan(
-        self, text: str, origin: Origin = "prompt", *, threshold: float | None = None, fpr: float | None = None, with_views: bool = True
+        self,
+        text: str,
+        origin: Origin = "prompt",
+        *,
+        threshold: float | None = None,
+        fpr: float | None = None,
+        with_views: bool = True,
+        context: Context | str | None = None,
     ) -> Verdict:
         """Judge one text of any length.
 
@@ -148,6 +179,9 @@ class Firewall:
             Operating point of the artifact to use; see :meth:`threshold`.
         with_views : bool
             Read the text also as an attacker may have hidden it (:mod:`alknet_firewall.views`). The thresholds are set with views.
+        context : Context or str, optional
+            A trusted text that the model reads before this one; it is not judged. From :meth:`context`, or a str, the last few of which are
+            remembered. The thresholds were set without one, so set your own on texts in their contexts.
 
         Returns
         -------
@@ -158,7 +192,7 @@ class Firewall:
         InvalidInputError
             If the text or an option cannot be used. It is never a verdict.
         """
-        return self.scan_batch([text], [origin], threshold=threshold, fpr=fpr, with_views=with_views)[0]
+        return self.scan_batch([text], [origin], threshold=threshold, fpr=fpr, with_views=with_views, context=context)[0]
 
     def scan_batch(
         self,
@@ -169,6 +203,8 @@ class Firewall:
         fpr: float | None = None,
         batch_size: int = BATCH_SIZE,
         with_views: bool = True,
+        context: Context | str | None = None,
+        stop: threading.Event | None = None,
     ) -> list[Verdict]:
         """Judge many texts.
 
@@ -177,10 +213,12 @@ class Firewall:
         texts : iterable of str
         origin : {"prompt", "content"} or sequence of them
             One for all, or one a text.
-        threshold, fpr, with_views
+        threshold, fpr, with_views, context
             As for :meth:`scan`.
         batch_size : int
             Most windows that go through the graph together, at least 1.
+        stop : threading.Event, optional
+            Once another thread sets it, no more windows are computed and the call ends with a CancelledError.
 
         Returns
         -------
@@ -195,15 +233,9 @@ class Firewall:
         """
         texts = check_texts(texts)
         judges = [self._judge(o, threshold, fpr) for o in check_origins(origin, len(texts))]
-        rated: list[list[Rated]] = [[] for _ in texts]
-        n_windows = [0] * len(texts)
-        for index, window in self.reader.segments(texts, [j.origin for j in judges], batch_size=batch_size, with_views=with_views):
-            n_windows[index] += 1
-            rated[index] += rate(window, self.detector)
-        return [
-            judge.verdict(own, sum(segment.view == PLAIN for segment in own), n)
-            for judge, own, n in zip(judges, rated, n_windows, strict=True)
-        ]
+        pasts = self._contexts.pasts(context, (judge.origin for judge in judges))
+        options: dict[str, Any] = {"batch_size": batch_size, "with_views": with_views, "pasts": pasts}
+        return judge_texts(texts, judges, self.reader, self.detector, stop, **options)
 
     def _judge(self, origin: Origin, threshold: float | None, fpr: float | None) -> Judge:
         """What texts of an origin are held against."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from alknet_firewall.config import ArtifactConfig, Calibration
 from alknet_firewall.detector import Detector, calibrated
 from alknet_firewall.errors import InvalidInputError
-from alknet_firewall.reader import Segment
+from alknet_firewall.reader import Reader, Segment
 from alknet_firewall.text import check_origin, check_threshold
 from alknet_firewall.thresholds import OwnThreshold
 from alknet_firewall.verdict import PLAIN, Origin, Span, Verdict, merge_spans
@@ -38,6 +41,8 @@ class Rated:
 
 def rate(segments: Sequence[Segment], detector: Detector) -> list[Rated]:
     """Segments with their logits, in the same order."""
+    if not segments:
+        return []
     logits = detector.logits(np.stack([segment.features for segment in segments]))
     return [Rated(s.start, s.end, float(logit), s.view) for s, logit in zip(segments, logits, strict=True)]
 
@@ -91,6 +96,45 @@ class Judge:
         flagged = [span for span in spans if self.is_suspicious(span)]
         score = max(span.score for span in spans)
         return Verdict(bool(flagged), score, self.threshold, self.origin, merge_spans(flagged), n_windows, self.artifact)
+
+
+def judge_texts(
+    texts: Sequence[str], judges: Sequence[Judge], reader: Reader, detector: Detector, stop: threading.Event | None, **options: Any
+) -> list[Verdict]:
+    """Read whole texts and judge them.
+
+    Parameters
+    ----------
+    texts : sequence of str
+    judges : sequence of Judge
+        One a text.
+    reader : Reader
+    detector : Detector
+    stop : threading.Event or None
+        Once it is set, no further windows are computed.
+    **options
+        As for :meth:`alknet_firewall.reader.Reader.segments`.
+
+    Returns
+    -------
+    list of Verdict
+        In the order of the texts.
+
+    Raises
+    ------
+    CancelledError
+        If it was told to stop.
+    """
+    n_windows = [0] * len(texts)
+    rated: list[list[Rated]] = [[] for _ in texts]
+    for index, window in reader.segments(texts, [judge.origin for judge in judges], **options):
+        if stop is not None and stop.is_set():
+            raise CancelledError
+        n_windows[index] += 1
+        rated[index] += rate(window, detector)
+    return [
+        judge.verdict(own, sum(segment.view == PLAIN for segment in own), n) for judge, own, n in zip(judges, rated, n_windows, strict=True)
+    ]
 
 
 def threshold_for(

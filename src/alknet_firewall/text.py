@@ -47,15 +47,40 @@ def check_text(text: object, max_characters: int = MAX_CHARACTERS) -> str:
             f"The text has {len(text)} characters, more than the limit of {max_characters}. "
             "Split it into parts and judge each; nothing is ever cut."
         )
+    return check_chunk(text)
+
+
+def check_chunk(text: object, start: int = 0) -> str:
+    """Return a part of a text when its characters can be judged; it may be empty and of any length.
+
+    Parameters
+    ----------
+    text : object
+        What the caller gave.
+    start : int
+        Where the part begins, for the places that the message names.
+
+    Returns
+    -------
+    str
+        The same string.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a str, or contains a NUL or a lone surrogate.
+    """
+    if not isinstance(text, str):
+        raise InvalidInputError(f"A text must be str, not {type(text).__name__}. Decode bytes first, for example with .decode('utf-8').")
     nul = text.find("\0")
     if nul >= 0:
         raise InvalidInputError(
-            f"The text has a NUL at character {nul}: it is binary, or in another encoding. Decode it properly, or remove the NULs."
+            f"The text has a NUL at character {start + nul}: it is binary, or in another encoding. Decode it properly, or remove the NULs."
         )
     surrogate = _SURROGATE.search(text)
     if surrogate:
         raise InvalidInputError(
-            f"The text has a lone surrogate at character {surrogate.start()}, which is not a character. "
+            f"The text has a lone surrogate at character {start + surrogate.start()}, which is not a character. "
             "Decode it properly, or replace it: text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')."
         )
     return text
