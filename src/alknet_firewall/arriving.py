@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
@@ -77,6 +76,8 @@ class Arriving(ABC):
         InvalidInputError
             As for ``scan``.
         """
+        import asyncio  # the caller has it already; a program without an event loop need not wait for it
+
         stop = threading.Event()
         try:
             return (await asyncio.to_thread(self.scan_batch, [text], [origin], stop=stop, **options))[0]
@@ -105,6 +106,8 @@ class Arriving(ABC):
         InvalidInputError
             If an option or a chunk cannot be used, or there is no text.
         """
+        import asyncio
+
         guard = await asyncio.to_thread(self.stream, origin, **options)  # a context given as str is read here
         if isinstance(chunks, AsyncIterable):
             async for chunk in chunks:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,6 +128,8 @@ def judge_texts(
     rated: list[list[Rated]] = [[] for _ in texts]
     for index, window in reader.segments(texts, [judge.origin for judge in judges], **options):
         if stop is not None and stop.is_set():
+            from concurrent.futures import CancelledError
+
             raise CancelledError
         n_windows[index] += 1
         rated[index] += rate(window, detector)
