@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import StringIO
 
 from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import Past
@@ -18,7 +19,6 @@ from alknet_firewall.stream.tokens import ArrivingTokens
 from alknet_firewall.stream.windows import ArrivingWindows
 from alknet_firewall.tokenizer import Tokens
 from alknet_firewall.verdict import Verdict
-from alknet_firewall.views import views
 
 STEP = 16
 """Tokens that are read together, at least: fewer cost nearly as much."""
@@ -73,7 +73,7 @@ class StreamGuard:
         self._windows = ArrivingWindows(reader, past)
         self._views = ArrivingViews(reader, judge.origin, past) if with_views else None
         self._plain, self._hidden = Tally(judge), Tally(judge)
-        self._text: list[str] | None = []
+        self._text: StringIO | None = StringIO()
         self._chunks = Chunks()
         self._state = "open"
         self._lock = threading.Lock()
@@ -103,8 +103,6 @@ class StreamGuard:
             If the chunk cannot be judged, or the stream is closed. A stream that had such a chunk gives no verdict any more.
         """
         with self._lock, self._unless_broken():
-            if self._state == "closed":
-                raise InvalidInputError("The stream is closed. Begin another one for another text.")
             text = self._chunks.feed(chunk)
             self._keep(text)
             tokens, hidden = self._tokens.feed(text), self._views.feed(text) if self._views else []
@@ -129,22 +127,30 @@ class StreamGuard:
         InvalidInputError
             If nothing arrived, the bytes end within a character, or a chunk before could not be judged.
         """
-        with self._lock, self._unless_broken():
-            if self._state == "open":
-                self._chunks.close()
-                self._read(self._tokens.close())
-                self._add(self._windows.close())
-                if self._text is not None:
-                    self._read_again("".join(self._text))
-                self._judge_so_far([])
-                self._state, self._text = "closed", None
-            return self.verdict
+        with self._lock:
+            if self._state == "closed":
+                return self.verdict
+            with self._unless_broken():
+                self._read_end()
+                return self.verdict
+
+    def _read_end(self) -> None:
+        """Read what waits, and the text as a whole."""
+        self._chunks.close()
+        self._read(self._tokens.close())
+        self._add(self._windows.close())
+        if self._text is not None:
+            self._read_again(self._text.getvalue())
+        self._judge_so_far([])
+        self._state, self._text = "closed", None
 
     @contextmanager
     def _unless_broken(self) -> Iterator[None]:
         """Let nothing follow what went wrong: part of the text would be missing."""
         if self._state == "broken":
             raise InvalidInputError("A chunk of this stream could not be judged, so the stream has no verdict. Begin another one.")
+        if self._state == "closed":
+            raise InvalidInputError("The stream is closed. Begin another one for another text.")
         try:
             yield
         except BaseException:
@@ -158,7 +164,7 @@ class StreamGuard:
             self._plain.shrink()
             self._hidden.shrink()
         elif self._text is not None:
-            self._text.append(text)
+            self._text.write(text)
 
     def _read(self, tokens: Tokens) -> None:
         """Read tokens as they stand."""
@@ -183,7 +189,7 @@ class StreamGuard:
                 self._add(window)
         if self._views:
             self._hidden = Tally(self._judge)
-            self._find(self._views.read(views(text)))
+            self._find(self._views.close(text))
 
     def _judge_so_far(self, open_window: list[Rated]) -> None:
         """Renew the verdict."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from alknet_firewall.encoder import Past
 from alknet_firewall.pooling import segment_features
@@ -40,7 +40,7 @@ class ArrivingViews:
         Returns
         -------
         list of list of Segment
-            The segments of each window of what was found in it, if it was searched.
+            The segments of each window of what is found in it now and was not before.
         """
         found: list[list[Segment]] = []
         for at in range(0, len(chunk), STEP):
@@ -50,24 +50,24 @@ class ArrivingViews:
             if self._n_characters >= self._due:
                 self._due = self._n_characters + min(STEP, max(FIRST_STEP, self._n_characters // 2))
                 start = self._n_characters - len(self._recent)
-                found += self.read([_moved(view, start) for view in views(self._recent)])
+                found += self._read([_moved(view, start) for view in views(self._recent)])
         return found
 
-    def read(self, found: Sequence[View]) -> list[list[Segment]]:
-        """The segments of each window of views, those of the last call among them not computed again."""
+    def close(self, text: str) -> list[list[Segment]]:
+        """The segments of each window of the views of the whole text; what was found last is not computed again."""
+        self._read(views(text))
+        return [window for windows in self._known.values() for window in windows]
+
+    def _read(self, found: Sequence[View]) -> list[list[Segment]]:
+        """Keep the windows of views in mind, and return those of views that were not among the ones before."""
         keys = [(view.name, view.text, array("q", view.starts).tobytes(), array("q", view.ends).tobytes()) for view in found]
         fresh = [i for i, key in enumerate(keys) if key not in self._known]
-        known = {key: self._known.get(key, []) for key in keys}
-        for index, segments in self._compute(fresh, found):
-            known[keys[index]].append(segments)
-        self._known = known
-        return [window for windows in known.values() for window in windows]
-
-    def _compute(self, fresh: Iterable[int], found: Sequence[View]) -> Iterable[tuple[int, list[Segment]]]:
-        """The windows of some of the views, with the view that each is from."""
+        self._known = {key: self._known.get(key, []) for key in keys}
         windows = [window for i in fresh for window in self._reader.view_windows(i, found[i])]
         for window, states in self._reader.hidden_states(windows, self._origin, past=self._past):
-            yield window.text, self._reader.describe(window, segment_features(states, self._reader.config.segment))
+            features = segment_features(states, self._reader.config.segment)
+            self._known[keys[window.text]].append(self._reader.describe(window, features))
+        return [window for i in fresh for window in self._known[keys[i]]]
 
 
 def _moved(view: View, by: int) -> View:
