@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +22,17 @@ from alknet_firewall.tensors import FloatArray, IntArray
 
 DEFAULT_PROVIDER = "CPUExecutionProvider"
 OUTPUT = "last_hidden_state"
+
+
+class Before(Protocol):
+    """What a sequence continues: keys and values in whatever form."""
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens it stands for."""
+
+    def inputs(self, n_rows: int) -> dict[str, FloatArray]:
+        """The graph's past inputs for a batch of `n_rows` rows."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +143,7 @@ class Encoder:
         n_layers = len(empty.keys)
         return Past(np.concatenate(states[:n_layers]), np.concatenate(states[n_layers:]))
 
-    def run(self, outputs: list[str], ids: IntArray, mask: IntArray, past: Past) -> list[FloatArray]:
+    def run(self, outputs: list[str], ids: IntArray, mask: IntArray, past: Before) -> list[FloatArray]:
         """Run the graph and return the named outputs."""
         positions = np.arange(past.n_tokens, past.n_tokens + ids.shape[1], dtype=np.int64)
         feeds: dict[str, Any] = {
