@@ -80,7 +80,16 @@ class Judge:
 
     def nothing_read(self) -> Verdict:
         """The verdict before any of a text has been read."""
-        return Verdict(False, 0.0, self.threshold, self.origin, (), 0, self.artifact, self.revision)
+        return Verdict(
+            flagged=False,
+            score=0.0,
+            threshold=self.threshold,
+            origin=self.origin,
+            spans=(),
+            windows=0,
+            artifact=self.artifact,
+            revision=self.revision,
+        )
 
     def verdict(self, rated: Sequence[Rated], n_segments: int, n_windows: int) -> Verdict:
         """The verdict on a text, which is as suspicious as its worst segment.
