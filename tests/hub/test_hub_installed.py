@@ -8,8 +8,10 @@ import subprocess
 import sys
 
 import pytest
+from click.testing import CliRunner
 
 from alknet_firewall import ArtifactNotFoundError, InvalidInputError
+from alknet_firewall.cli import cli
 from alknet_firewall.cli.options import ARTIFACT_VARIABLE
 from alknet_firewall.hub import open_artifact
 from alknet_firewall.installed import ENTRY_POINT_GROUP, SUBFOLDER
@@ -44,8 +46,8 @@ def test_installed_artifact_is_found_by_its_name_and_not_imported(install):
 
 def test_damaged_installed_artifact_is_refused(install, change_file):
     folder = install("alknet-firewall-model-base", "base")
-    change_file(folder / "NOTICE", b"changed")
-    with pytest.raises(ValueError, match="NOTICE has 7 bytes instead of"):
+    change_file(folder / "NOTICE", b"changed twice")
+    with pytest.raises(ValueError, match="NOTICE has 13 bytes instead of"):
         open_artifact("base")
 
 
@@ -110,18 +112,23 @@ def test_embedded_artifact_and_folders_cost_no_look_at_what_is_installed(source)
 # --- the environment
 
 
-def source_of(run, *options, **environment):
-    return json.loads(run("info", "--format", "json", *options, **environment).stdout)["source"]
+def run(*arguments, stdin=b"", **environment):
+    """The command line in this process."""
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments], input=stdin, env=environment, catch_exceptions=False)
 
 
-def test_variable_names_the_artifact_and_what_is_said_goes_before_it(run, light, install):
+def source_of(*options, **environment):
+    return json.loads(run("info", "--format", "json", *options, **environment).output)["source"]
+
+
+def test_variable_names_the_artifact_and_what_is_said_goes_before_it(light, install):
     install("alknet-firewall-model-base", "base")
     everywhere, here = {ARTIFACT_VARIABLE: "base"}, {"ALKNET_FIREWALL_INFO_ARTIFACT": str(light)}
-    assert source_of(run)["kind"] == "embedded"
-    assert source_of(run, **everywhere)["kind"] == "installed"
-    assert source_of(run, **everywhere, **here) == {"kind": "folder", "name": str(light), "revision": None}
-    assert source_of(run, "--artifact", "base", **here)["kind"] == "installed"
-    assert source_of(run, **{ARTIFACT_VARIABLE: ""})["kind"] == "embedded"
+    assert source_of()["kind"] == "embedded"
+    assert source_of(**everywhere)["kind"] == "installed"
+    assert source_of(**everywhere, **here) == {"kind": "folder", "name": str(light), "revision": None}
+    assert source_of("--artifact", "base", **here)["kind"] == "installed"
+    assert source_of(**{ARTIFACT_VARIABLE: ""})["kind"] == "embedded"
 
 
 def test_variable_is_for_the_command_line_only(monkeypatch):
@@ -130,17 +137,17 @@ def test_variable_is_for_the_command_line_only(monkeypatch):
 
 
 @pytest.mark.parametrize("command", [["scan", "-t", "Good."], ["info"], ["verify"], ["doctor"], ["evaluate", "-"], ["calibrate", "-"]])
-def test_variable_holds_for_every_command(run, command):
+def test_variable_holds_for_every_command(command):
     answer = run(*command, stdin=b'{"text": "Good.", "label": 0, "origin": "prompt"}\n', **{ARTIFACT_VARIABLE: "no-such-artifact"})
-    assert answer.code == 1
-    assert "No artifact at no-such-artifact" in answer.stdout + answer.stderr
+    assert answer.exit_code == 1
+    assert "No artifact at no-such-artifact" in answer.output
 
 
 # --- provenance
 
 
-def test_info_shows_where_every_part_is_from(run, embedded):
-    facts = json.loads(run("info", "--format", "json").stdout)
+def test_info_shows_where_every_part_is_from(embedded):
+    facts = json.loads(run("info", "--format", "json").output)
     assert facts["source"] == {"kind": "embedded", "name": "small", "revision": None}
     assert facts["files_sha256"] == {name: entry.sha256 for name, entry in embedded.artifact.manifest.files.items()}
     assert facts["built_with"]["onnxruntime"]
