@@ -101,14 +101,14 @@ def test_options_are_those_of_a_scan(options, embedded):
 def test_a_verdict_on_what_has_been_read_is_that_of_a_scan_of_it(embedded):
     """With 0 as threshold the span is what has been read; a text of one window is then judged as if it ended there."""
     guard = embedded.stream("content", threshold=0)
-    text, ends = FILLER + ATTACK, set()
-    for start in range(0, len(text), 40):
-        verdict = guard.feed(text[start : start + 40])
+    text, ends = FILLER + ATTACK + " " + FILLER, set()
+    for start in range(0, len(text), 30):
+        verdict = guard.feed(text[start : start + 30])
         if verdict.windows:
             ends.add(verdict.spans[-1].end)
             assert verdict.score == pytest.approx(embedded.scan(text[: verdict.spans[-1].end], "content", with_views=False).score, abs=0.01)
     assert len(ends) >= 3
-    assert max(ends) > len(text) - 80
+    assert max(ends) > len(text) - 120
 
 
 def test_what_is_flagged_early_says_when_and_stays_known(embedded):
@@ -262,7 +262,8 @@ def test_of_too_many_suspicious_segments_the_worst_are_kept(embedded, monkeypatc
     monkeypatch.setattr(tally, "MOST", 10)
     text = FILLER * 20 + ATTACK + FILLER * 20
     guard = stream(embedded, text, 90, threshold=0.0, with_views=False)
-    assert len(guard._plain.kept) <= 12 + 8
+    assert guard._plain.n_segments > 60
+    assert len(guard._plain.kept) <= 10 + 8 + 8 + 1  # two windows came after the last look, and the worst is kept apart
     assert guard.verdict.score == pytest.approx(embedded.scan(text, "content", with_views=False).score, abs=BATCH_TOLERANCE)
 
 
