@@ -177,3 +177,9 @@ def make_environment(python: str, folder: Path, wheel: Path) -> None:
     checked(python, "-m", "venv", folder)
     checked(folder / BIN / "python", "-m", "pip", "install", "--quiet", wheel)
     (folder / "ready").touch()
+
+
+def installed_versions(folder: Path) -> dict[str, str]:
+    """Versions of the distributions in an environment, by normalised name."""
+    listed = json.loads(checked(folder / BIN / "python", "-m", "pip", "list", "--format", "json"))
+    return {re.sub(r"[-_.]+", "-", item["name"]).lower(): item["version"] for item in listed}
