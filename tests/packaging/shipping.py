@@ -179,6 +179,11 @@ def make_environment(python: str, folder: Path, wheel: Path) -> None:
     (folder / "ready").touch()
 
 
+def plain_environment() -> dict[str, str]:
+    """The variables of this process without those that change what Python imports."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 def installed_versions(folder: Path) -> dict[str, str]:
     """Versions of the distributions in an environment, by normalised name."""
     listed = json.loads(checked(folder / BIN / "python", "-m", "pip", "list", "--format", "json"))

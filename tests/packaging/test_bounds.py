@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
-from shipping import BIN, CACHE, ROOT, SUPPORTED, Distributions, checked, find_python, installed_versions
+from shipping import BIN, CACHE, ROOT, SUPPORTED, Distributions, checked, find_python, installed_versions, plain_environment
 
 pytestmark = pytest.mark.packaging
 
@@ -56,8 +55,7 @@ def test_runtime_tests_pass(bound: str, built: Distributions) -> None:
     installed = installed_versions(environment)
     assert {name: Version(installed[name]) for name in pins(bound)} == pins(bound)
     command = [environment / BIN / "python", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", RUNTIME_TESTS]
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, encoding="utf-8", check=False)
+    done = subprocess.run(command, cwd=ROOT, env=plain_environment(), capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
 
 

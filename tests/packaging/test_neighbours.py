@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from shipping import BIN, ROOT, Distributions, checked, installed_versions
+from shipping import BIN, CACHE, ROOT, Distributions, checked, installed_versions, plain_environment
 
 pytestmark = [pytest.mark.packaging, pytest.mark.downloads]
 
@@ -57,11 +59,18 @@ def pip_install(folder: Path, *requirements: str) -> None:
         checked(python, "-m", "pip", "install", "--quiet", *requirements)
 
 
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """An empty environment that is gone afterwards, for torch is large."""
+    target = CACHE / "neighbours"
+    checked(sys.executable, "-m", "venv", "--clear", target)
+    yield target
+    shutil.rmtree(target)
+
+
 @pytest.mark.parametrize("name", COMBINATIONS)
-def test_neighbours_keep_their_versions_and_both_work(name: str, built: Distributions, tmp_path: Path) -> None:
-    combination, folder = COMBINATIONS[name], tmp_path / "environment"
-    python = folder / BIN / "python"
-    checked(sys.executable, "-m", "venv", folder)
+def test_neighbours_keep_their_versions_and_both_work(name: str, folder: Path, built: Distributions, tmp_path: Path) -> None:
+    combination, python = COMBINATIONS[name], folder / BIN / "python"
     pip_install(folder, *combination.before)
     before = installed_versions(folder)
     pip_install(folder, f"{built.wheel}{combination.extra}")
@@ -69,5 +78,5 @@ def test_neighbours_keep_their_versions_and_both_work(name: str, built: Distribu
     assert {package: after.get(package) for package in before} == before
     pip_install(folder, *combination.after)
     checked(python, "-m", "pip", "check")
-    checked(python, "-c", f"{combination.use}\n{SCAN}\n{combination.use}", cwd=tmp_path)
-    checked(folder / BIN / "alknet-firewall", "verify", cwd=tmp_path)
+    checked(python, "-c", f"{combination.use}\n{SCAN}\n{combination.use}", cwd=tmp_path, env=plain_environment())
+    checked(folder / BIN / "alknet-firewall", "verify", cwd=tmp_path, env=plain_environment())
