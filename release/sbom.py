@@ -104,7 +104,8 @@ def with_component(bill: dict[str, Any], component: dict[str, Any]) -> dict[str,
     """A bill of materials with one more component, on which the main component depends."""
     root, reference = bill["metadata"]["component"]["bom-ref"], component["bom-ref"]
     dependencies = [
-        {**entry, "dependsOn": [*entry.get("dependsOn", []), reference]} if entry["ref"] == root else entry for entry in bill["dependencies"]
+        {**entry, "dependsOn": [*entry.get("dependsOn", []), reference]} if entry["ref"] == root else entry
+        for entry in bill["dependencies"]
     ]
     return {**bill, "components": [*bill["components"], component], "dependencies": [*dependencies, {"ref": reference}]}
 

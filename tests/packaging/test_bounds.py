@@ -30,7 +30,9 @@ def requirements(built: Distributions) -> dict[str, Requirement]:
 
 
 def test_lowest_pins_are_the_lower_bounds(built: Distributions) -> None:
-    bounds = {name: [Version(spec.version) for spec in wanted.specifier if spec.operator == ">="] for name, wanted in requirements(built).items()}
+    bounds = {
+        name: [Version(spec.version) for spec in wanted.specifier if spec.operator == ">="] for name, wanted in requirements(built).items()
+    }
     assert {name: [version] for name, version in pins("lowest").items()} == bounds
 
 

@@ -1,4 +1,4 @@
-"""The README's settings for uv give a CPU-only torch: read by uv itself, against an index on localhost that has the wheel's own requirements."""
+"""uv itself reads the README's settings and takes a CPU-only torch, from indexes on localhost that have what the wheel requires."""
 
 from __future__ import annotations
 
