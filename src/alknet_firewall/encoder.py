@@ -22,6 +22,8 @@ from alknet_firewall.tensors import FloatArray, IntArray
 
 DEFAULT_PROVIDER = "CPUExecutionProvider"
 OUTPUT = "last_hidden_state"
+MASK = "attention_mask"
+"""Input of traced graphs. Ours need none: padding stands on the right, where a decoder never looks."""
 
 
 class Before(Protocol):
@@ -95,6 +97,7 @@ class Encoder:
         self.path, self.threads, self.provider = path, threads, provider
         self._process = os.getpid()
         self._session = _make_session(path, threads, provider)
+        self._takes_mask = any(node.name == MASK for node in self._session.get_inputs())
         _encoders.add(self)
 
     def hidden_states(self, ids: IntArray, mask: IntArray, past: Past) -> FloatArray:
@@ -148,10 +151,11 @@ class Encoder:
         positions = np.arange(past.n_tokens, past.n_tokens + ids.shape[1], dtype=np.int64)
         feeds: dict[str, Any] = {
             "input_ids": ids,
-            "attention_mask": np.concatenate([np.ones((len(ids), past.n_tokens), np.int64), mask], axis=1),
             "position_ids": np.broadcast_to(positions, ids.shape),
             **past.inputs(len(ids)),
         }
+        if self._takes_mask:
+            feeds[MASK] = np.concatenate([np.ones((len(ids), past.n_tokens), np.int64), mask], axis=1)
         try:
             return list(self._current_session().run(outputs, feeds))
         except Exception as err:  # onnxruntime's own exceptions derive from Exception in a private module
