@@ -169,3 +169,15 @@ def test_a_layer_that_the_model_does_not_have_is_refused(weights):
 
     with pytest.raises(ValueError, match="from 1 to 30"):
         load_backbone(weights, 31)
+
+
+def test_the_probe_of_integer_kernels_is_one_product():
+    from onnx import TensorProto, helper
+
+    from alknet_firewall import sessions
+
+    inputs = [helper.make_tensor_value_info(name, kind, None) for name, kind in (("a", TensorProto.UINT8), ("b", TensorProto.INT8))]
+    output = helper.make_tensor_value_info("c", TensorProto.INT32, None)
+    graph = helper.make_graph([helper.make_node("MatMulInteger", ["a", "b"], ["c"])], "g", inputs, [output])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    assert model.SerializeToString(deterministic=True) == sessions._PRODUCT
