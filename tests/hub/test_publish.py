@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import pytest
 from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE
 from tests.hub.circle import NAMESPACES, TOKEN, copy_artifact, printed, publish, walk_the_circle
 from tests.hub.client import REPOSITORY, ROOT
-from tests.hub.repository import Fault
+from tests.hub.repository import LARGE_FILE, Fault
 
 WRITES = ("POST", "PUT")
 
@@ -32,12 +31,13 @@ def publisher(client):
 
 
 @pytest.fixture
-def second(publisher, folder, change_file, rewrite_manifest):
-    """Version 1 is published; the folder is now version 2, which differs in a small file and its manifest. The first commit is given."""
-    first = printed(publish(publisher, folder, "--tag", "v1"))["commit"]
+def second(publisher, folder, tmp_path, change_file, rewrite_manifest):
+    """The Hub has version 1; the folder is version 2, which differs in a small file and its manifest. The first commit is given."""
+    first = publisher.hub.add(REPOSITORY, copy_artifact(tmp_path / "first"), refs=("main", "v1"))
+    files = publisher.hub.repositories[REPOSITORY].files.values()
+    publisher.hub.stored.update({entry.sha256: entry for entry in files if entry.size >= LARGE_FILE})
     change_file(folder / "NOTICE", lambda old: old + b"\nSecond.\n")
     rewrite_manifest(folder)
-    publisher.hub.requests.clear()
     return first
 
 
@@ -212,40 +212,6 @@ def test_a_folder_that_must_not_be_published_makes_no_request(client, folder):
     assert (run.returncode, run.stdout) == (1, "")
     assert "- training.log is not a file of the artifact format" in run.stderr
     assert client.hub.requests == []
-
-
-CLIENT = """
-import json, sys
-from huggingface_hub import HfApi, ModelCard
-api, repo, folder = HfApi(), *sys.argv[1:]
-ModelCard.load(folder + "/README.md").validate()
-try:
-    ModelCard("---\\nlicense: free for friends\\n---\\n").validate()
-    refused = ""
-except ValueError as err:
-    refused = str(err)
-api.create_repo(repo, private=True)
-api.create_repo(repo, exist_ok=True)
-commit = api.upload_folder(repo_id=repo, folder_path=folder).oid
-api.create_tag(repo, tag="v1")
-refs = api.list_repo_refs(repo)
-print(json.dumps({
-    "user": api.whoami()["name"], "refused": refused, "commit": commit, "files": api.list_repo_files(repo, revision="v1"),
-    "main": refs.branches[0].target_commit, "tag": [refs.tags[0].name, refs.tags[0].target_commit], "private": api.model_info(repo).private,
-}))
-"""
-
-
-def test_the_unmodified_client_finds_its_way_around_the_server(publisher, folder):
-    run = publisher.python("-c", CLIENT, "gardener/other", str(folder), HF_TOKEN=TOKEN)
-    assert run.returncode == 0, run.stderr
-    said = json.loads(run.stdout)
-    assert said["user"] == "gardener"
-    assert '"license" must be one of' in said["refused"]
-    assert said["commit"] == said["main"] == publisher.hub.repositories["gardener/other"].commit
-    assert said["tag"] == ["v1", said["commit"]]
-    assert said["private"] is True
-    assert set(said["files"]) == {".gitattributes", MANIFEST_FILE, *ARTIFACT_FILES}
 
 
 def until(condition, seconds=60):
