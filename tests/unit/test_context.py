@@ -7,6 +7,7 @@ import pytest
 
 from alknet_firewall import Context, Firewall, InvalidInputError
 from alknet_firewall.context import MOST_KEPT, MOST_TOKENS
+from alknet_firewall.encoder import Past
 from alknet_firewall.firewall import BATCH_TOLERANCE
 
 SECRET = "heronsong"
@@ -28,16 +29,14 @@ def runs(embedded, monkeypatch):
 def test_a_context_is_read_before_the_text_and_its_prefix(origin, embedded):
     """What is cached gives what the whole sequence gives at once."""
     reader, text = embedded.reader, "Which tram goes to the harbour?"
-    context = embedded.context(SYSTEM)
-    prefix, empty = reader.config.prefixes[origin].ids, reader.pasts[origin]
-    nothing = type(empty)(empty.keys[:, :, :0], empty.values[:, :, :0])
-    ids = [prefix[0], *reader.tokenizer.encode(SYSTEM + "\n\n").ids, *prefix[1:], *reader.tokenizer.encode(text).ids]
-    whole = np.array(ids, np.int64)[None]
-    expected = reader.encoder.hidden_states(whole, np.ones_like(whole), nothing)[0]
-    own = reader.tokenizer.encode(text).ids[None]
-    found = reader.encoder.hidden_states(own, np.ones_like(own), context.past(origin))[0]
-    assert context.past(origin).n_tokens + own.size == whole.size
-    np.testing.assert_allclose(found, expected[-own.size :], atol=0.02 * np.abs(expected[-own.size :]).max())
+    past, context = reader.pasts[origin], embedded.context(SYSTEM)
+    first = Past(past.keys[:, :, :1], past.values[:, :, :1])
+    own = reader.tokenizer.encode(text).ids
+    ids = np.concatenate([reader.tokenizer.encode(SYSTEM + "\n\n").ids, reader.config.prefixes[origin].ids[1:], own])[None]
+    expected = reader.encoder.hidden_states(ids, np.ones_like(ids), first)[0, -len(own) :]
+    found = reader.encoder.hidden_states(own[None], np.ones_like(own[None]), context.past(origin))[0]
+    assert context.past(origin).n_tokens + len(own) == ids.size + 1
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_a_context_changes_scores_and_is_no_part_of_the_text(embedded):
