@@ -9,15 +9,24 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 INTERMEDIATE_SIZE = 1536
 """Width of SmolLM2-135M's feed-forward layers (its config.json); an artifact's config does not repeat it."""
 
 
 def make(artifact: Path, folder: Path) -> None:
-    """Save a Llama classifier of the same layers, widths and vocabulary, in fp32, as `save_pretrained` does."""
+    """Save the classifier in fp32 and the tokenizer, as `save_pretrained` does."""
+    from transformers import PreTrainedTokenizerFast
+
+    random_classifier(artifact).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_file=str(artifact / "tokenizer.json")).save_pretrained(folder)
+
+
+def random_classifier(artifact: Path) -> Any:
+    """A Llama classifier of the same layers, widths and vocabulary as an artifact's encoder, in fp32."""
     import torch
-    from transformers import LlamaConfig, LlamaForSequenceClassification, PreTrainedTokenizerFast
+    from transformers import LlamaConfig, LlamaForSequenceClassification
 
     shape = json.loads((artifact / "config.json").read_text(encoding="utf-8"))["encoder"]
     torch.manual_seed(0)
@@ -29,9 +38,9 @@ def make(artifact: Path, folder: Path) -> None:
         num_attention_heads=shape["hidden_size"] // shape["head_size"],
         num_key_value_heads=shape["key_value_heads"],
         num_labels=2,
+        pad_token_id=0,
     )
-    LlamaForSequenceClassification(config).save_pretrained(folder)
-    PreTrainedTokenizerFast(tokenizer_file=str(artifact / "tokenizer.json")).save_pretrained(folder)
+    return LlamaForSequenceClassification(config)
 
 
 def scan(folder: Path, text: str) -> None:

@@ -20,6 +20,9 @@ from alknet_firewall.windows import batches, window_starts
 BATCH_SIZE = 8
 """Windows that go through the graph together by default."""
 
+GROUP = 1024
+"""Windows that are cut before any is computed: many enough that batches hold windows of like length, and a few megabytes at most."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -127,14 +130,24 @@ class Reader:
         segments : list of Segment
             The segments of one of its windows, in order. Windows come in any order.
         """
-        windows = [window for index, text in enumerate(texts) for window in self.windows(index, text)]
-        if with_views:
-            windows += [window for index, text in enumerate(texts) for view in views(text) for window in self.view_windows(index, view)]
+        _check_batch_size(batch_size)
+        waiting: list[Window] = []
+        for index, text in enumerate(texts):
+            waiting += self.windows(index, text)
+            if with_views:
+                waiting += [window for view in views(text) for window in self.view_windows(index, view)]
+            if len(waiting) >= GROUP or index == len(texts) - 1:
+                yield from self._computed(waiting, origins, batch_size, pasts)
+                waiting = []
+
+    def _computed(
+        self, windows: Sequence[Window], origins: Sequence[Origin], batch_size: int, pasts: Mapping[Origin, Past] | None
+    ) -> Iterator[tuple[int, list[Segment]]]:
+        """Segments of windows of texts of either origin."""
         for origin in self.pasts:
             chosen = [window for window in windows if origins[window.text] == origin]
-            for window, states in self.hidden_states(
-                chosen, origin, batch_size=batch_size, past=pasts[origin] if pasts and chosen else None
-            ):
+            past = pasts[origin] if pasts and chosen else None
+            for window, states in self.hidden_states(chosen, origin, batch_size=batch_size, past=past):
                 yield window.text, self.describe(window, segment_features(states, self.config.segment))
 
     def windows(self, index: int, text: str) -> Iterator[Window]:
@@ -176,8 +189,7 @@ class Reader:
         states : ndarray of shape (n_tokens, hidden_size), float32
             Without padding.
         """
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise InvalidInputError("batch_size must be a whole number of at least 1.")
+        _check_batch_size(batch_size)
         for batch in batches([window.ids for window in windows], batch_size):
             states = self.encoder.hidden_states(batch.ids, batch.mask, past or self.pasts[origin])
             for row, index in zip(states, batch.indices, strict=True):
@@ -191,6 +203,12 @@ class Reader:
             Segment(int(window.offsets[a:b, 0].min()), int(window.offsets[a:b, 1].max()), row, window.view)
             for a, b, row in zip(starts, ends, features, strict=True)
         ]
+
+
+def _check_batch_size(batch_size: int) -> None:
+    """Refuse what is not a number of windows."""
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise InvalidInputError("batch_size must be a whole number of at least 1.")
 
 
 def _load_past(tensors: Mapping[str, FloatArray], origin: Origin, where: str) -> Past:

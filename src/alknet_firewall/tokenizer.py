@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from alknet_firewall.tensors import IntArray
 LOOKAHEAD = 2
 """Characters after a word that can decide where it ends: ``'r`` is a word of one kind before an ``e`` and of another before anything else,
 and white space leaves its last character to the word after it."""
+
+
+PIECE = 1 << 16
+"""Characters that the library is given at a time where a text can be cut."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +76,11 @@ class Tokenizer:
         """
         import tokenizers
 
+        self._definition = definition
         try:
-            self._tokenizer: Any = tokenizers.Tokenizer.from_str(plain_definition(definition))
-            self.splits_locally = splits_locally(definition)
+            self._tokenizer: Any = tokenizers.Tokenizer.from_str(definition)
+            if not _is_plain(self._tokenizer):
+                self._tokenizer = tokenizers.Tokenizer.from_str(plain_definition(definition))
         except Exception as err:  # tokenizers raises bare Exception for everything
             raise ArtifactCorruptError(f"{where} does not describe a tokenizer. Fetch or build the artifact again.") from err
 
@@ -86,6 +93,11 @@ class Tokenizer:
             raise ArtifactNotFoundError(f"{path} does not exist. Fetch or build the artifact again.") from err
         except (OSError, UnicodeDecodeError) as err:
             raise ArtifactCorruptError(f"{path} is not readable as UTF-8. Fetch or build the artifact again.") from err
+
+    @cached_property
+    def splits_locally(self) -> bool:
+        """Whether :meth:`encode_settled` can be used; see :func:`splits_locally`."""
+        return splits_locally(self._definition)
 
     @property
     def vocabulary_size(self) -> int:
@@ -109,7 +121,23 @@ class Tokenizer:
         InvalidInputError
             If the tokenizer refuses the text.
         """
-        return _tokens(self._encoding(text))
+        if len(text) <= PIECE or not self.splits_locally:
+            return _tokens(self._encoding(text))
+        return self._encode_pieces(text)
+
+    def _encode_pieces(self, text: str) -> Tokens:
+        """Tokens of a long text, piece by piece: the library takes hundreds of bytes a token while it works."""
+        parts, start, size = [], 0, PIECE
+        while start + size < len(text):
+            settled = self.encode_settled(text[start : start + size])
+            if not len(settled):
+                size *= 2
+                continue
+            parts.append(Tokens(settled.ids, settled.offsets + start))
+            start, size = int(parts[-1].offsets[-1, 1]), PIECE
+        last = _tokens(self._encoding(text[start:]))
+        parts.append(Tokens(last.ids, last.offsets + start))
+        return Tokens(np.concatenate([part.ids for part in parts]), np.concatenate([part.offsets for part in parts]))
 
     def encode_settled(self, text: str) -> Tokens:
         """Tokens at the start of a text that stay as they are, whatever follows it.
@@ -147,6 +175,12 @@ class Tokenizer:
             raise InvalidInputError(
                 f"The tokenizer cannot read this text of {len(text)} characters. Replace characters that are not valid Unicode."
             ) from (err if isinstance(err, AlknetFirewallError) else None)
+
+
+def _is_plain(tokenizer: Any) -> bool:
+    """Whether nothing in a tokenizer would treat some texts differently; see :func:`plain_definition`."""
+    extras = (tokenizer.truncation, tokenizer.padding, tokenizer.post_processor)
+    return not tokenizer.get_added_tokens_decoder() and all(extra is None for extra in extras)
 
 
 def _tokens(encoding: Any) -> Tokens:

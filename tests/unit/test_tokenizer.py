@@ -2,6 +2,7 @@
 
 import json
 import unicodedata
+from random import Random
 
 import numpy as np
 import pytest
@@ -191,3 +192,57 @@ def test_a_missing_definition_is_named(tmp_path):
 def test_a_definition_of_nothing_is_our_error(definition):
     with pytest.raises(ArtifactCorruptError, match=r"tokenizer\.json does not describe a tokenizer"):
         Tokenizer(definition)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_long_text_has_the_same_tokens_in_pieces_as_at_once(seed, tokenizer, monkeypatch):
+    random = Random(seed)
+    parts = (
+        "The ferry",
+        " leaves",
+        "  ",
+        "\n\n\n",
+        "'re",
+        "'",
+        "r",
+        "é",
+        "火曜日",
+        "🙂",
+        "1234",
+        " 5",
+        "=" * 90,
+        "\t",
+        ".",
+        " I'll",
+        "\u00a0",
+    )
+    text = "".join(random.choice(parts) for _ in range(400))
+    expected = tokenizer.encode(text)
+    monkeypatch.setattr("alknet_firewall.tokenizer.PIECE", 64)
+    found = tokenizer.encode(text)
+    np.testing.assert_array_equal(found.ids, expected.ids)
+    np.testing.assert_array_equal(found.offsets, expected.offsets)
+
+
+@pytest.mark.parametrize("change", ["added_tokens", "truncation", "padding", "post_processor"])
+def test_what_treats_some_texts_differently_is_taken_out_at_load(change, tokenizer):
+    parts = {
+        "added_tokens": [
+            {**dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False), "id": 1, "content": "<|im_start|>", "special": True}
+        ],
+        "truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0},
+        "padding": {
+            "strategy": {"Fixed": 9},
+            "direction": "Right",
+            "pad_to_multiple_of": None,
+            "pad_id": 0,
+            "pad_type_id": 0,
+            "pad_token": "x",
+        },
+        "post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+    }
+    document = json.loads((EMBEDDED_FOLDER / TOKENIZER_FILE).read_text(encoding="utf-8")) | {change: parts[change]}
+    other = Tokenizer(json.dumps(document))
+    text = "<|im_start|> is what  it says"
+    np.testing.assert_array_equal(other.encode(text).ids, tokenizer.encode(text).ids)
+    np.testing.assert_array_equal(other.encode(text).offsets, tokenizer.encode(text).offsets)

@@ -1,0 +1,117 @@
+"""Draw the results of the benchmarks into docs/plots/. Needs the extra 'report'.
+
+    python benchmarks/report.py
+
+Plots of results that are not there are left out.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+ROOT = Path(__file__).parents[1]
+sys.path[:0] = [str(ROOT)]
+
+from benchmarks.common import median, read_results  # noqa: E402
+from benchmarks.latency import AT, GRAPH, PEAK, SCAN  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "results"
+PLOTS = ROOT / "docs" / "plots"
+
+
+@click.command(help=__doc__)
+@click.option("--results", type=click.Path(path_type=Path), default=RESULTS, help="Folder of the results.")
+@click.option("--out", type=click.Path(path_type=Path), default=PLOTS, help="Folder for the plots.")
+def main(results: Path, out: Path) -> None:
+    """Draw what there is."""
+    found = {path.stem: read_results(path) for path in sorted(results.glob("*.json"))}
+    out.mkdir(parents=True, exist_ok=True)
+    plots = {
+        "latency": (latency_by_length, ("latency",)),
+        "throughput": (throughput_by_batch, ("throughput",)),
+        "layers": (cost_by_layers, ("layers",)),
+        "quality": (quality_and_latency, ("quality", "latency")),
+    }
+    for name, (draw, needed) in plots.items():
+        if not set(needed) <= set(found):
+            click.echo(f"{name}: left out, there is no {' and '.join(sorted(set(needed) - set(found)))}.json")
+            continue
+        save(draw(*(found[n] for n in needed)), out / f"{name}.svg")
+        click.echo(f"{name}: {out / name}.svg")
+
+
+def axes(x: str, y: str) -> Any:
+    """An empty plot with its axes named."""
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    from matplotlib import pyplot as plt
+
+    _, ax = plt.subplots(figsize=(6.4, 3.8), layout="constrained")
+    ax.set_xlabel(x)
+    ax.set_ylabel(y)
+    ax.grid(alpha=0.3)
+    return ax
+
+
+def save(ax: Any, path: Path) -> None:
+    """Write a plot, the same bytes for the same numbers."""
+    import matplotlib as mpl
+
+    mpl.rcParams["svg.hashsalt"] = "alknet-firewall"
+    ax.figure.savefig(path, metadata={"Date": None})
+
+
+def latency_by_length(results: Mapping[str, Any]) -> Any:
+    """Milliseconds by tokens, of every contender."""
+    ax = axes("tokens", "milliseconds, batch 1")
+    for name, own in results["seconds"].items():
+        lengths = sorted(map(int, own))
+        style = {"linewidth": 2.2} if name in (SCAN, GRAPH) else {"linewidth": 1.0, "linestyle": ":" if name == PEAK else "--"}
+        ax.plot(lengths, [1000 * median(own[str(n)]) for n in lengths], marker=".", label=name, **style)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xticks(lengths, [str(n) for n in lengths])
+    ax.legend(fontsize=7)
+    return ax
+
+
+def throughput_by_batch(results: Mapping[str, Any]) -> Any:
+    """Tokens a second by windows computed together."""
+    ax = axes("texts of 128 tokens computed together", "tokens a second")
+    sizes = sorted(map(int, results["batches"]))
+    ax.plot(sizes, [median(results["batches"][str(n)]) for n in sizes], marker="o")
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(sizes, [str(n) for n in sizes])
+    ax.set_ylim(bottom=0)
+    return ax
+
+
+def cost_by_layers(results: Mapping[str, Any]) -> Any:
+    """Milliseconds by where the model is cut."""
+    ax = axes("blocks", f"milliseconds, batch 1, {AT} tokens")
+    layers = sorted(map(int, results["seconds"]))
+    ax.plot(layers, [1000 * median(results["seconds"][str(n)]) for n in layers], marker="o")
+    ax.set_ylim(bottom=0)
+    return ax
+
+
+def quality_and_latency(quality: Mapping[str, Any], latency: Mapping[str, Any]) -> Any:
+    """ROC AUC on sources left out, of each origin, beside how long a verdict takes; the bag of words costs next to nothing."""
+    ax = axes(f"milliseconds, batch 1, {AT} tokens", "ROC AUC on sources left out")
+    ours = 1000 * median(latency["seconds"][SCAN][str(AT)])
+    for name, origins in quality["systems"].items():
+        is_peer = name.startswith("TF-IDF")
+        for origin, marker in (("prompt", "o"), ("content", "s")):
+            ax.plot(0.5 if is_peer else ours, origins[origin]["roc_auc"], marker, label=f"{name}, {origin}")
+    ax.legend(fontsize=6)
+    return ax
+
+
+if __name__ == "__main__":
+    main()
