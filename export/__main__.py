@@ -179,6 +179,26 @@ def train(
     run(folder, out, fitted, sample_examples(held, watch, seed), ids, options, start)
 
 
+@main.command("mix-adapters")
+@click.argument("first", type=click.Path(path_type=Path, exists=True))
+@click.argument("second", type=click.Path(path_type=Path, exists=True))
+@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="X", help="Of the second.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Adapter to write.")
+def mix_adapters(first: Path, second: Path, share: float, out: Path) -> None:
+    """Take a point between two adapters, which may do better on new sources than either.
+
+    \b
+    Example:
+      python -m export mix-adapters build/short.safetensors build/long.safetensors --share 0.3 --out build/mixed.safetensors
+    """
+    from alknet_firewall.adapter import mix_adapters as run
+    from alknet_firewall.cli.options import friendly_errors
+
+    with friendly_errors():
+        run(first, second, share, out)
+    click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
 @main.command()
 @_data_options
 @_layer_option

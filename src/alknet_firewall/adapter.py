@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from alknet_firewall.errors import ArtifactCorruptError
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
 from alknet_firewall.tensors import Array, load_tensors, save_tensors
 
 DOWN, UP = ".lora_A", ".lora_B"
@@ -65,3 +65,43 @@ def save_adapter(path: Path, pairs: dict[str, tuple[Array, Array]], scaling: flo
         tensors[name + DOWN] = down.astype(np.float16)
         tensors[name + UP] = (up * scaling).astype(np.float16)
     save_tensors(path, tensors)
+
+
+def mix_adapters(first: Path, second: Path, share: float, out: Path) -> None:
+    """Write the adapter whose change lies between those of two others: ``(1 - share) * first + share * second``.
+
+    A matrix trained further fits what it was trained on better and what it was not worse; between the two there is often a
+    better one than either (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903, equation 1). The sum is
+    exact: ranks add up.
+
+    Parameters
+    ----------
+    first, second : Path
+        Adapters of the same matrices.
+    share : float
+        Of `second`, in [0, 1].
+    out : Path
+        File to write.
+
+    Raises
+    ------
+    InvalidInputError
+        If `share` is outside [0, 1].
+    ArtifactCorruptError
+        If the two do not adapt the same matrices.
+    """
+    if not 0.0 <= share <= 1.0:
+        raise InvalidInputError(f"A share must lie in [0, 1], not at {share:g}.")
+    a, b = load_tensors(first), load_tensors(second)
+    if a.keys() != b.keys():
+        raise ArtifactCorruptError(f"{first} and {second} do not adapt the same matrices. Give two adapters of one model.")
+    names = sorted({name.removesuffix(DOWN) for name in a if name.endswith(DOWN)})
+    parts = [(a, 1.0 - share), (b, share)]
+    pairs = {
+        name: (
+            np.concatenate([tensors[name + DOWN] for tensors, _ in parts], axis=0),
+            np.concatenate([weight * tensors[name + UP].astype(np.float32) for tensors, weight in parts], axis=1),
+        )
+        for name in names
+    }
+    save_adapter(out, pairs, 1.0)

@@ -1,0 +1,39 @@
+"""Adapters: what lies between two of them."""
+
+import numpy as np
+import pytest
+
+from alknet_firewall.adapter import DOWN, UP, mix_adapters, save_adapter
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
+from alknet_firewall.tensors import load_tensors
+
+
+def write(path, rank, seed, name="layer"):
+    rng = np.random.default_rng(seed)
+    save_adapter(path, {name: (rng.normal(size=(rank, 6)), rng.normal(size=(5, rank)))}, 1.0)
+    return path
+
+
+def change(path):
+    tensors = {name: tensor.astype(np.float64) for name, tensor in load_tensors(path).items()}
+    return tensors["layer" + UP] @ tensors["layer" + DOWN]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_the_change_of_a_mixture_lies_between_those_of_both_whatever_their_ranks(share, tmp_path):
+    first, second, out = write(tmp_path / "a", 2, 1), write(tmp_path / "b", 3, 2), tmp_path / "out"
+    mix_adapters(first, second, share, out)
+    np.testing.assert_allclose(change(out), (1 - share) * change(first) + share * change(second), atol=1e-2)
+    assert load_tensors(out)["layer" + DOWN].shape == (5, 6)
+
+
+def test_adapters_of_other_matrices_are_refused(tmp_path):
+    with pytest.raises(ArtifactCorruptError, match="same matrices"):
+        mix_adapters(write(tmp_path / "a", 2, 1), write(tmp_path / "b", 2, 1, "other"), 0.5, tmp_path / "out")
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_share_is_a_share(share, tmp_path):
+    path = write(tmp_path / "a", 2, 1)
+    with pytest.raises(InvalidInputError, match="share"):
+        mix_adapters(path, path, share, tmp_path / "out")
