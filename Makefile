@@ -1,4 +1,5 @@
 # make scan | test | lint | bench | artifact. Everything installs itself, into .venv (runtime and tests) and .venv-export (torch and optimum).
+# make test-packaging | dist | sbom | licences | audit | constraints. What docs/release.md asks for.
 PYTHON ?= python3
 # Where torch comes from for the export environment. On most machines the CPU build needs
 #   make test PIP_TORCH="--index-url https://download.pytorch.org/whl/cpu"
@@ -11,7 +12,12 @@ WEIGHTS = build/weights
 ADAPTER = export/adapters/small/adapter.safetensors
 DATA ?=
 
-.PHONY: help scan test test-runtime test-export lint bench artifact weights clean
+# An environment with the wheel and what it requires, and no pip: what a user installs.
+VENV_WHEEL = .venvs/wheel
+WHEEL_PYTHON = $(VENV_WHEEL)/bin/python
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+.PHONY: help scan test test-runtime test-packaging test-export lint bench artifact weights version dist wheel-venv sbom licences audit constraints clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -40,7 +46,10 @@ scan: $(VENV)/ready
 test: lint test-runtime test-export
 
 test-runtime: $(VENV)/ready
-	$(VENV)/bin/python -m pytest -m "not offline_world"
+	$(VENV)/bin/python -m pytest -m "not offline_world and not downloads"
+
+test-packaging: $(VENV)/ready
+	PIP_TORCH="$(PIP_TORCH)" $(VENV)/bin/python -m pytest -m downloads tests/packaging
 
 test-export: $(VENV_EXPORT)/ready weights
 	$(VENV_EXPORT)/bin/python -m pytest -m "offline_world" tests/export
@@ -50,6 +59,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
+	if [ -d .github ]; then $(VENV)/bin/zizmor --quiet --offline --persona pedantic .github; fi
 
 bench: $(VENV)/ready
 	$(VENV)/bin/python benchmarks/footprint.py
@@ -58,6 +68,34 @@ weights: $(WEIGHTS)/weights.json
 
 artifact: weights
 	$(VENV_EXPORT)/bin/python -W ignore -m export build --weights $(WEIGHTS) --adapter $(ADAPTER) --rows 9000 --seed 1 --out build/small $(if $(DATA),--hold-out-listed) $(foreach file,$(DATA),--data $(file))
+
+version:
+	@echo $(VERSION)
+
+# The time of the last commit, so that the same commit gives the same bytes.
+dist: $(VENV)/ready
+	rm -rf dist
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(VENV)/bin/python -m build --outdir dist
+	$(VENV)/bin/python -m twine check --strict dist/*
+	$(VENV)/bin/python -m check_wheel_contents dist
+
+wheel-venv: dist
+	$(VENV)/bin/python -m venv --clear --without-pip $(VENV_WHEEL)
+	$(VENV)/bin/python -m pip --python $(WHEEL_PYTHON) install --quiet --disable-pip-version-check dist/*.whl
+
+sbom: wheel-venv
+	$(VENV)/bin/python release/sbom.py $(VENV_WHEEL) --out build/release/alknet-firewall-$(VERSION).cdx.json
+
+licences: wheel-venv
+	$(VENV)/bin/python release/licences.py $(VENV_WHEEL)
+
+# Asks a service about every package. The package itself is passed over, for it is not on the index before it is released.
+audit: wheel-venv
+	$(VENV)/bin/pip-audit --path $$($(WHEEL_PYTHON) -c "import sysconfig; print(sysconfig.get_path('purelib'))")
+
+constraints: $(VENV)/ready
+	$(VENV)/bin/uv pip compile pyproject.toml --quiet --upgrade --no-deps --no-annotate --no-header --python-version 3.13 --output-file build/highest.txt
+	{ grep '^#' constraints/highest.txt; cat build/highest.txt; } > build/highest.new && mv build/highest.new constraints/highest.txt
 
 clean:
 	rm -rf $(VENV) $(VENV_EXPORT) build dist .venvs

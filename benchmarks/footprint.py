@@ -2,9 +2,11 @@
 
     python benchmarks/footprint.py
     python benchmarks/footprint.py --markdown
+    python benchmarks/footprint.py --ways
 
 Both are installed from an index into fresh environments. The peer classifies the same text with a model of our encoder's
 shape, of random weights in fp32. Every time is that of a fresh process, files in the page cache, both in turn. Linux and macOS.
+With --ways only sizes are measured, of each way to install.
 """
 
 from __future__ import annotations
@@ -48,11 +50,13 @@ from benchmarks.installations import (  # noqa: E402
     requirement_graph,
     site_packages,
 )
+from benchmarks.ways import TORCH, measure_ways, torch_step, ways_table  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "footprint.json"
+WAYS_RESULTS = RESULTS.with_name("ways.json")
 PEER_SCRIPT = ROOT / "benchmarks" / "peer_transformers.py"
 OURS, PEER = PACKAGE, "transformers[torch]"
-TORCH, TRANSFORMERS = "torch==2.13.0", "transformers[torch]==4.57.6"
+TRANSFORMERS = "transformers[torch]==4.57.6"
 FLAGGED = 3
 OPTIONAL = "scikit-learn"
 """Scanning never imports it; its share is shown apart."""
@@ -85,9 +89,11 @@ IMPORTS = {
 @click.option("--torch-index", metavar="URL", help="Index to take torch from, such as https://download.pytorch.org/whl/cpu.")
 @click.option("--work", type=click.Path(path_type=Path), help="Folder for the environments; kept.  [default: a temporary one]")
 @click.option(
-    "--out", type=click.Path(path_type=Path), default=RESULTS, help="Where to write.  [default: benchmarks/results/footprint.json]"
+    "--out", type=click.Path(path_type=Path), help="Where to write.  [default: footprint.json or ways.json in benchmarks/results]"
 )
 @click.option("--markdown", is_flag=True, help="Only print the table of the last run.")
+@click.option("--ways", "only_ways", is_flag=True, help="Measure the sizes of each way to install, and nothing else.")
+@click.option("--data-wheel", type=click.Path(exists=True, path_type=Path), help="With --ways: an artifact's wheel, to be a way as well.")
 def main(
     rounds: int,
     threads: int,
@@ -95,20 +101,32 @@ def main(
     installed: Path | None,
     torch_index: str | None,
     work: Path | None,
-    out: Path,
+    out: Path | None,
     markdown: bool,
+    only_ways: bool,
+    data_wheel: Path | None,
 ) -> None:
     """Measure, write the results, print the table."""
+    out = out or (WAYS_RESULTS if only_ways else RESULTS)
     if not markdown:
-        with nullcontext(work) if work else tempfile.TemporaryDirectory() as folder:
-            ours = existing(installed) if installed else install_ours(Path(folder), wheel)
-            peer = install_peer(Path(folder), torch_index)
-            model = make_peer_model(Path(folder), ours, peer)
-            samples = measure(ours, peer, model, rounds, threads)
-            figures = {OURS: describe(ours, samples[OURS], embedded_folder(ours)), PEER: describe(peer, samples[PEER], model)}
-            optional = exclusive(requirement_graph(site_packages(ours.python)), OPTIONAL, OURS)
-        write_results(out, {"environment": environment(threads, ()), "rounds": rounds, "optional": sorted(optional), "contenders": figures})
-    click.echo(table(read_results(out)))
+        with nullcontext(work) if work else tempfile.TemporaryDirectory() as made:
+            folder, torch = Path(made), torch_step(torch_index)
+            if only_ways:
+                results = measure_ways(folder, wheel, torch, data_wheel)
+            else:
+                ours = existing(installed) if installed else install_ours(folder, wheel)
+                results = compare(folder, ours, install_peer(folder, torch), rounds, threads)
+        write_results(out, results)
+    click.echo((ways_table if only_ways else table)(read_results(out)))
+
+
+def compare(folder: Path, ours: Installation, peer: Installation, rounds: int, threads: int) -> dict[str, Any]:
+    """Results of both contenders."""
+    model = make_peer_model(folder, ours, peer)
+    samples = measure(ours, peer, model, rounds, threads)
+    figures = {OURS: describe(ours, samples[OURS], embedded_folder(ours)), PEER: describe(peer, samples[PEER], model)}
+    optional = exclusive(requirement_graph(site_packages(ours.python)), OPTIONAL, OURS)
+    return {"environment": environment(threads, ()), "rounds": rounds, "optional": sorted(optional), "contenders": figures}
 
 
 def install_ours(folder: Path, wheel: Path | None) -> Installation:
@@ -117,10 +135,9 @@ def install_ours(folder: Path, wheel: Path | None) -> Installation:
     return install(python, folder / "ours-wheels", [[str(wheel or build_wheel(python, folder / "wheel"))]])
 
 
-def install_peer(folder: Path, torch_index: str | None) -> Installation:
-    """transformers[torch] in a fresh environment, torch first: its source decides how large it is."""
-    index = ["--index-url", torch_index] if torch_index else []
-    return install(new_environment(folder / "peer"), folder / "peer-wheels", [[TORCH, *index], [TORCH, TRANSFORMERS]])
+def install_peer(folder: Path, torch: list[str]) -> Installation:
+    """transformers[torch] in a fresh environment, torch first."""
+    return install(new_environment(folder / "peer"), folder / "peer-wheels", [torch, [TORCH, TRANSFORMERS]])
 
 
 def embedded_folder(ours: Installation) -> Path:

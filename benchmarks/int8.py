@@ -2,8 +2,8 @@
 
     .venv-export/bin/python benchmarks/int8.py --weights build/weights --layer 7
 
-Needs the export environment. Every variant is the same cut backbone, exported once plain and once rotated, then
-quantised. Cosines are between the hidden states of torch fp32 and of the graph, per token, over the self-test's
+Needs the export environment. Every variant is the same cut backbone, as optimum exports it or as export/fused.py
+writes it. Cosines are between the hidden states of torch fp32 and of the graph, per token, over the self-test's
 sentences behind the prompt prefix. Times are medians of interleaved runs at batch 1, relative to the first variant.
 """
 
@@ -27,8 +27,10 @@ sys.path[:0] = [str(ROOT)]
 from alknet_firewall.encoder import Encoder, Past  # noqa: E402
 from alknet_firewall.tokenizer import Tokenizer  # noqa: E402
 from benchmarks.common import environment, interleave, markdown_table, median, write_results  # noqa: E402
-from export import graph, quantize  # noqa: E402
+from export import graph, rotate  # noqa: E402
 from export.build import SELFTEST_TEXTS, prefixes  # noqa: E402
+from export.fused import Floats  # noqa: E402
+from export.quantize import Integers  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "int8.json"
 N_TOKENS = 128
@@ -41,17 +43,23 @@ N_TOKENS = 128
 @click.option("--runs", default=15, show_default=True)
 def main(weights: Path, adapter: Path | None, layer: int, runs: int) -> None:
     """Measure every variant, write the results, print the table."""
-    plain, rotated = (graph.trace(weights, layer, adapter, rotated=turn) for turn in (False, True))
+    traced = graph.trace(graph.load_backbone(weights, layer, adapter))
+    folded, rotated = graph.load_backbone(weights, layer, adapter), graph.load_backbone(weights, layer, adapter)
+    still = rotate.fold_and_rotate(
+        folded, rotate.Rotation(np.eye(folded.config.hidden_size), np.eye(1), np.ones(folded.config.hidden_size))
+    )
+    turned = rotate.fold_and_rotate(rotated)
     variants: dict[str, Callable[[], Any]] = {
-        "dynamic, one scale a tensor": lambda: dynamic(plain, []),
-        "dynamic, down_proj in fp32": lambda: dynamic(plain, ["down_proj"]),
-        "fp32": lambda: plain,
-        "one scale a token": lambda: quantize.quantize(plain),
-        "rotated, one scale a token": lambda: quantize.quantize(rotated),
-        "rotated, 3 blocks": lambda: with_settings(rotated, BLOCK=512, LONG=1024),
-        "rotated, 6 blocks": lambda: with_settings(rotated, BLOCK=256, LONG=1024),
-        "rotated, 12 blocks": lambda: with_settings(rotated, BLOCK=128, LONG=1024),
-        "rotated, 12 blocks, 7-bit weights": lambda: with_settings(rotated, BLOCK=128, LONG=1024, LEVELS=63),
+        "dynamic, one scale a tensor": lambda: dynamic(traced, []),
+        "dynamic, down_proj in fp32": lambda: dynamic(traced, ["down_proj"]),
+        "fp32, traced": lambda: traced,
+        "fp32": lambda: graph.write(rotated, Floats(), turned),
+        "12 blocks": lambda: graph.write(folded, Integers(), still),
+        "rotated, 1 block": lambda: graph.write(rotated, Integers(block=1536), turned),
+        "rotated, 3 blocks": lambda: graph.write(rotated, Integers(block=512), turned),
+        "rotated, 6 blocks": lambda: graph.write(rotated, Integers(block=256), turned),
+        "rotated, 12 blocks": lambda: graph.write(rotated, Integers(), turned),
+        "rotated, 12 blocks, 7-bit weights": lambda: graph.write(rotated, Integers(levels=63), turned),
     }
     with tempfile.TemporaryDirectory() as scratch:
         encoders = {name: load(make(), Path(scratch) / f"{number}.onnx") for number, (name, make) in enumerate(variants.items())}
@@ -62,18 +70,6 @@ def main(weights: Path, adapter: Path | None, layer: int, runs: int) -> None:
     write_results(RESULTS, {"environment": environment(), "layer": layer, "tokens": N_TOKENS, "variants": rows})
     cells = [[name, f"{row['mean']:.4f}", f"{row['worst']:.3f}", f"{row['time_ratio']:.2f}"] for name, row in rows.items()]
     click.echo(markdown_table(["variant", "mean cosine", "worst cosine", "time"], cells))
-
-
-def with_settings(model: Any, **settings: int) -> Any:
-    """Quantise with other constants than the recipe's."""
-    before = {name: getattr(quantize, name) for name in settings}
-    try:
-        for name, value in settings.items():
-            setattr(quantize, name, value)
-        return quantize.quantize(model)
-    finally:
-        for name, value in before.items():
-            setattr(quantize, name, value)
 
 
 def dynamic(model: Any, kept: list[str]) -> Any:

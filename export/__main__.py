@@ -249,6 +249,30 @@ def ablation(
 
 @main.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
+@click.option("--version", required=True, metavar="VERSION", help="Version of the wheel, for example 1.0.0.")
+@click.option("--name", metavar="NAME", help="What it is found by at run time.  [default: the artifact's own name]")
+@click.option("--out", type=click.Path(path_type=Path), default=Path("dist"), show_default=True, metavar="DIR", help="Where to write it.")
+def wheel(folder: Path, version: str, name: str | None, out: Path) -> None:
+    """Make an artifact installable: the data wheel alknet-firewall-model-NAME, for an index of your own or no network at all.
+
+    \b
+    Example:
+      python -m export wheel build/base --version 1.0.0
+      pip install dist/alknet_firewall_model_base-1.0.0-py3-none-any.whl
+      alknet-firewall scan --artifact base mail.txt
+    """
+    from alknet_firewall.artifact import file_sha256
+    from alknet_firewall.cli.options import friendly_errors
+    from export.wheel import build_wheel
+
+    with friendly_errors():
+        path, artifact = build_wheel(folder, out, version, name)
+    facts = {"wheel": str(path), "sha256": file_sha256(path), "artifact": artifact.id, "manifest_sha256": artifact.sha256}
+    click.echo(json.dumps(facts, indent=2))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="FOLDER")
 @click.option("--repo-id", required=True, metavar="ORG/NAME", help="Repository on the Hub; made when it is not there.")
 @click.option("--private", is_flag=True, help="Make it private. One that exists must be private already.")
 @click.option("--tag", metavar="TAG", help="Name of the commit, such as v1.2.0; must not exist yet.")

@@ -1,4 +1,4 @@
-"""An fp32 graph -> an int8 graph in which every matrix multiplication with weights runs on integers.
+"""The graph in int8: every matrix multiplication with weights runs on integers.
 
 The recipe (``docs/adr/003-int8-recipe.md`` has the measurements):
 
@@ -8,77 +8,29 @@ The recipe (``docs/adr/003-int8-recipe.md`` has the measurements):
 - A long inner dimension (``down_proj``) is cut into blocks with scales of their own, for its inputs have outliers even
   after the rotation of the stream.
 - The embedding table: signed 8 bit, one scale a row.
+
+How it is computed (``docs/adr/013-speed.md``): whatever is one factor a row never touches the row itself. A norm does not change the
+integers of a row, only its scale. The row scale of ``up_proj``'s output goes into the scales of the next matrix, and the 1/127 of
+every row into the weights' scales. What several matrices read is quantised once, and all blocks of a row together.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
+
+from export.fused import MICROSOFT, Array, Floats, Matrix
 
 RECIPE = "rotated stream; activations u8 per row, down_proj in blocks of 128; weights s8 per channel; embeddings s8 per row"
 LEVELS = 127
 LONG, BLOCK = 1024, 128
 """An inner dimension longer than LONG is cut into blocks of BLOCK."""
 
-KEPT_IN_FP32 = "/norm/"
-"""The matrix that turns the output back into the base model's own basis."""
-
-_ZERO_POINT, _LEVELS, _FLOOR, _ONE, _LAST_AXIS = "q.zero_point", "q.levels", "q.floor", "q.one", "q.last_axis"
-
-
-@dataclass
-class _Rewriter:
-    """The new graph while it is being written."""
-
-    weights: dict[str, Any]
-    nodes: list[Any] = field(default_factory=list)
-    tensors: dict[str, Any] = field(default_factory=dict)
-    replaced: set[str] = field(default_factory=set)
-    quantised: dict[str, tuple[str, str]] = field(default_factory=dict)
-
-    def constant(self, name: str, array: npt.NDArray[Any]) -> str:
-        """Add an initializer."""
-        self.tensors[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
-        return name
-
-    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output."""
-        self.nodes.append(helper.make_node(op, inputs, [output], name=f"q/{output}", **attributes))
-        return output
-
-
-def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Rewrite a graph to int8.
-
-    Parameters
-    ----------
-    model : ModelProto
-        fp32, opset 18 or later; weights are initializers and second inputs of MatMul.
-
-    Returns
-    -------
-    ModelProto
-        A new model; inputs and outputs are the same. Uses ``com.microsoft::MatMulIntegerToFloat``.
-    """
-    rewriter = _Rewriter({tensor.name: tensor for tensor in model.graph.initializer})
-    rewriter.constant(_ZERO_POINT, np.array(128, np.uint8))
-    rewriter.constant(_LEVELS, np.array(127.0, np.float32))
-    rewriter.constant(_FLOOR, np.array(1e-9, np.float32))
-    rewriter.constant(_ONE, np.array(1.0, np.float32))
-    rewriter.constant(_LAST_AXIS, np.array([-1], np.int64))
-    for node in model.graph.node:
-        if node.op_type == "MatMul" and node.input[1] in rewriter.weights and KEPT_IN_FP32 not in node.name:
-            _rewrite_matmul(rewriter, node)
-        elif node.op_type == "Gather" and len(getattr(rewriter.weights.get(node.input[0]), "dims", ())) == 2:
-            _rewrite_embedding(rewriter, node)
-        else:
-            rewriter.nodes.append(node)
-    return _assemble(model, rewriter)
+LARGEST = 1e-9
+"""Least value that stands for a row's largest one: a row of zeros has no scale."""
 
 
 def quantize_rows(weights: npt.NDArray[np.float32], levels: int) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
@@ -100,56 +52,78 @@ def quantize_rows(weights: npt.NDArray[np.float32], levels: int) -> tuple[npt.ND
     return np.round(weights / scales).astype(np.int8), scales.astype(np.float32)
 
 
-def _rewrite_matmul(rewriter: _Rewriter, node: Any) -> None:
-    """One MatMul with weights, in blocks of the inner dimension."""
-    source, weight, output = node.input[0], node.input[1], node.output[0]
-    matrix = numpy_helper.to_array(rewriter.weights[weight])
-    rewriter.replaced.add(weight)
-    n_blocks = len(matrix) // BLOCK if len(matrix) > LONG and len(matrix) % BLOCK == 0 else 1
-    if n_blocks == 1:
-        _integer_matmul(rewriter, source, matrix, output)
-        return
-    pieces = [f"{output}.in{i}" for i in range(n_blocks)]
-    rewriter.nodes.append(helper.make_node("Split", [source], pieces, name=f"q/{output}.split", axis=-1, num_outputs=n_blocks))
-    parts = [_integer_matmul(rewriter, piece, matrix[i * BLOCK : (i + 1) * BLOCK], f"{output}.out{i}") for i, piece in enumerate(pieces)]
-    rewriter.node("Sum", parts, output)
+@dataclass
+class Integers(Floats):
+    """A graph while it is being written, with matrices in int8."""
 
+    levels: int = LEVELS
+    block: int = BLOCK
+    quantised: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-def _integer_matmul(rewriter: _Rewriter, source: str, matrix: npt.NDArray[np.float32], output: str) -> str:
-    """``source @ matrix`` on integers."""
-    integers, scales = quantize_rows(matrix.T, LEVELS)
-    weight = rewriter.constant(f"{output}.weight", integers.T)
-    scale = rewriter.constant(f"{output}.scale", scales[:, 0])
-    rows, row_scale = _quantised_rows(rewriter, source)
-    rewriter.node("MatMulIntegerToFloat", [rows, weight, _ONE, scale, _ZERO_POINT], f"{output}.unscaled", domain="com.microsoft")
-    return rewriter.node("Mul", [f"{output}.unscaled", row_scale], output)
+    def embedding(self, table: Matrix) -> str:
+        """Integers and scales of the rows, multiplied."""
+        integers, scales = quantize_rows(table, LEVELS)
+        rows = self.node("Gather", [self.constant("table.integers", integers), "input_ids"], "embedding.rows")
+        row_scales = self.node("Gather", [self.constant("table.scales", scales), "input_ids"], "embedding.row_scales")
+        return self.node("Mul", [self.node("Cast", [rows], "embedding.float", to=TensorProto.FLOAT), row_scales], "embedding")
 
+    def normed(self, stream: str, change: str, gain: Array, epsilon: float, name: str) -> tuple[str, str]:
+        """The stream, and a name for its norm, of which only the integers and row scales are computed."""
+        if not np.all(gain == 1.0):
+            raise ValueError(f"{name} has a gain of its own: fold it into the weights first (export.rotate).")
+        stream = self.node("Add", [stream, change], f"{name}.stream") if change else stream
+        integers, largest = self.rows(stream)
+        self.quantised[f"{name}.normed"] = integers, self.node("Div", [largest, self.size(stream, epsilon, name)], f"{name}.largest")
+        return stream, f"{name}.normed"
 
-def _quantised_rows(rewriter: _Rewriter, source: str) -> tuple[str, str]:
-    """Integers and scales of a tensor's rows; computed once for all that read it."""
-    if source not in rewriter.quantised:
-        node = rewriter.node
-        magnitude = node("ReduceMax", [node("Abs", [source], f"{source}.abs"), _LAST_AXIS], f"{source}.max", keepdims=1)
-        bounded = node("Max", [magnitude, _FLOOR], f"{source}.bound")
-        scaled = node("Mul", [source, node("Div", [_LEVELS, bounded], f"{source}.inverse")], f"{source}.scaled")
-        integers = node("QuantizeLinear", [scaled, _ONE, _ZERO_POINT], f"{source}.integers")
-        rewriter.quantised[source] = integers, node("Div", [bounded, _LEVELS], f"{source}.row_scale")
-    return rewriter.quantised[source]
+    def projection(self, source: str, matrix: Matrix, output: str) -> str:
+        """``source @ matrix``, each row by its own scale."""
+        rows, largest = self.rows(source)
+        return self.node("Mul", [self.product(rows, matrix, f"{output}.unscaled"), largest], output)
 
+    def feed_forward(self, source: str, gate: Matrix, up: Matrix, down: Matrix, name: str) -> str:
+        """The gated product, in which the row scale of `up` waits for the scales of its blocks."""
+        rows, largest = self.rows(source)
+        gated = self.silu(self.projection(source, gate, f"{name}.gate"), f"{name}.silu")
+        inner = self.node("Mul", [gated, self.product(rows, up, f"{name}.up.unscaled")], f"{name}.inner")
+        return self.blocks(inner, largest, down, f"{name}.down")
 
-def _rewrite_embedding(rewriter: _Rewriter, node: Any) -> None:
-    """The embedding lookup: gather integers and scales, then multiply."""
-    table, ids, output = node.input[0], node.input[1], node.output[0]
-    rewriter.replaced.add(table)
-    integers, scales = quantize_rows(numpy_helper.to_array(rewriter.weights[table]), LEVELS)
-    rows = rewriter.node("Gather", [rewriter.constant("embedding.integers", integers), ids], "embedding.rows")
-    row_scales = rewriter.node("Gather", [rewriter.constant("embedding.scales", scales), ids], "embedding.row_scales")
-    rewriter.node("Mul", [rewriter.node("Cast", [rows], "embedding.float", to=TensorProto.FLOAT), row_scales], output)
+    def blocks(self, source: str, factor: str, matrix: Matrix, output: str) -> str:
+        """``factor * source @ matrix``, each block of a row by its own scale; `factor` is one number a row."""
+        size = self.block if len(matrix) > LONG else len(matrix)
+        n_blocks = len(matrix) // size
+        integers, largest = self.rows(self.shaped(source, (0, 0, n_blocks, size), f"{source}.blocks"))
+        integers = self.shaped(integers, (0, 0, len(matrix)), f"{output}.integers")
+        scales = self.node("Mul", [self.shaped(largest, (0, 0, n_blocks), f"{output}.largest"), factor], f"{output}.scales")
+        pieces = self.split("Split", [integers], [f"{output}.in{i}" for i in range(n_blocks)], axis=-1, num_outputs=n_blocks)
+        factors = self.split("Split", [scales], [f"{output}.scale{i}" for i in range(n_blocks)], axis=-1, num_outputs=n_blocks)
+        parts = [self.product(piece, matrix[i * size : (i + 1) * size], f"{output}.out{i}") for i, piece in enumerate(pieces)]
+        parts = [self.node("Mul", [part, scale], f"{part}.scaled") for part, scale in zip(parts, factors, strict=True)]
+        total = parts[0]
+        for i, part in enumerate(parts[1:]):  # ONNX Runtime adds in place; its Sum takes more memory and time
+            total = self.node("Add", [total, part], output if i == n_blocks - 2 else f"{output}.sum{i}")
+        return total
 
+    def product(self, rows: str, matrix: Matrix, output: str) -> str:
+        """Integer rows times a matrix in int8, in units of each row's largest value."""
+        integers, scales = quantize_rows(matrix.T, self.levels)
+        weight = self.constant(f"{output}.weight", integers.T)
+        scale = self.constant(f"{output}.scale", scales[:, 0] / np.float32(LEVELS))
+        one = self.constant("q.one", np.array(1.0, np.float32))
+        return self.node("MatMulIntegerToFloat", [rows, weight, one, scale, self._zero_point()], output, domain=MICROSOFT)
 
-def _assemble(model: onnx.ModelProto, rewriter: _Rewriter) -> onnx.ModelProto:
-    """The new model from the old one's frame."""
-    kept = [tensor for name, tensor in rewriter.weights.items() if name not in rewriter.replaced]
-    graph = helper.make_graph(rewriter.nodes, model.graph.name, model.graph.input, model.graph.output, [*kept, *rewriter.tensors.values()])
-    opsets = [*model.opset_import, helper.make_opsetid("com.microsoft", 1)]
-    return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version, producer_name="alknet-firewall")
+    def rows(self, source: str) -> tuple[str, str]:
+        """Integers and largest absolute values of a tensor's rows; computed once for all that read it."""
+        if source not in self.quantised:
+            axis = self.constant("last_axis", np.array([-1], np.int64))
+            magnitude = self.node("ReduceMax", [self.node("Abs", [source], f"{source}.abs"), axis], f"{source}.max", keepdims=1)
+            largest = self.node("Max", [magnitude, self.constant("q.floor", np.array(LARGEST, np.float32))], f"{source}.largest")
+            inverse = self.node("Div", [self.constant("q.levels", np.array(LEVELS, np.float32)), largest], f"{source}.inverse")
+            scaled = self.node("Mul", [source, inverse], f"{source}.scaled")
+            one = self.constant("q.one", np.array(1.0, np.float32))
+            self.quantised[source] = self.node("QuantizeLinear", [scaled, one, self._zero_point()], f"{source}.integers"), largest
+        return self.quantised[source]
+
+    def _zero_point(self) -> str:
+        """The integer that stands for 0."""
+        return self.constant("q.zero_point", np.array(128, np.uint8))

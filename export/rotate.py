@@ -9,13 +9,38 @@ without gain commutes with Q.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+Matrix = npt.NDArray[np.float64]
 
-def orthogonal_matrix(size: int) -> npt.NDArray[np.float64]:
+
+@dataclass(frozen=True)
+class Rotation:
+    """An orthogonal matrix as the product of its parts: the Kronecker product of `outer` and `inner`, its rows times `signs`.
+
+    Attributes
+    ----------
+    outer : ndarray of shape (n_outer, n_outer), float64
+    inner : ndarray of shape (n_inner, n_inner), float64
+    signs : ndarray of shape (n_outer * n_inner,), float64
+        1 or -1.
+    """
+
+    outer: Matrix
+    inner: Matrix
+    signs: Matrix
+
+    @property
+    def matrix(self) -> Matrix:
+        """The whole matrix Q, of shape (n_outer * n_inner, n_outer * n_inner)."""
+        return np.asarray(np.kron(self.outer, self.inner) * self.signs[:, None])
+
+
+def flat_rotation(size: int) -> Rotation:
     """An orthogonal matrix with flat rows, the same everywhere: a Hadamard matrix times a discrete cosine transform.
 
     Parameters
@@ -25,7 +50,7 @@ def orthogonal_matrix(size: int) -> npt.NDArray[np.float64]:
 
     Returns
     -------
-    ndarray of shape (size, size), float64
+    Rotation
         ``Q.T @ Q`` is the identity to about 1e-15. Signs of the rows alternate by a fixed quadratic pattern, so that a constant vector does
         not end up in one channel.
     """
@@ -38,27 +63,28 @@ def orthogonal_matrix(size: int) -> npt.NDArray[np.float64]:
     cosine = np.cos(np.pi * (2 * grid[None] + 1) * grid[:, None] / (2 * order)) * np.sqrt(2.0 / order)
     cosine[0] /= np.sqrt(2.0)
     index = np.arange(size)
-    signs = np.where((index * index + 3 * index) // 4 % 2, 1.0, -1.0)
-    return np.kron(hadamard, cosine) * signs[:, None]
+    return Rotation(hadamard, cosine, np.where((index * index + 3 * index) // 4 % 2, 1.0, -1.0))
 
 
-def fold_and_rotate(model: Any) -> npt.NDArray[np.float64]:
+def fold_and_rotate(model: Any, rotation: Rotation | None = None) -> Rotation:
     """Change a Transformers ``LlamaModel`` in place so that its hidden states come out rotated.
 
     Parameters
     ----------
     model : LlamaModel
         Without a final norm (``model.norm`` is an identity).
+    rotation : Rotation, optional
+        By default :func:`flat_rotation` of its width.
 
     Returns
     -------
-    ndarray of shape (hidden_size, hidden_size), float64
-        Q: hidden states of the changed model are those of the original times Q.
+    Rotation
+        Hidden states of the changed model are those of the original times its matrix.
     """
     import torch
 
-    matrix = orthogonal_matrix(model.config.hidden_size)
-    q = torch.from_numpy(matrix)
+    rotation = rotation or flat_rotation(model.config.hidden_size)
+    q = torch.from_numpy(rotation.matrix)
     with torch.no_grad():
         model.embed_tokens.weight.copy_(model.embed_tokens.weight.double() @ q)
         for layer in model.layers:
@@ -73,4 +99,4 @@ def fold_and_rotate(model: Any) -> npt.NDArray[np.float64]:
                 norm.weight.fill_(1.0)
             for projection in (attention.o_proj, mlp.down_proj):
                 projection.weight.copy_(q.T @ projection.weight.double())
-    return matrix
+    return rotation

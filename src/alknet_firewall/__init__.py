@@ -8,6 +8,7 @@ True
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from alknet_firewall.errors import (
@@ -24,7 +25,9 @@ from alknet_firewall.verdict import Origin, Span, Verdict
 
 if TYPE_CHECKING:
     from alknet_firewall.classifier import FirewallClassifier
+    from alknet_firewall.context import Context
     from alknet_firewall.firewall import Firewall
+    from alknet_firewall.stream import StreamGuard
 
 __version__ = "0.1.0"
 
@@ -33,6 +36,7 @@ __all__ = [
     "ArtifactCorruptError",
     "ArtifactError",
     "ArtifactNotFoundError",
+    "Context",
     "DownloadError",
     "Firewall",
     "FirewallClassifier",
@@ -41,23 +45,27 @@ __all__ = [
     "Origin",
     "ShapeError",
     "Span",
+    "StreamGuard",
     "Verdict",
     "__version__",
 ]
 
 
+_LATER = {
+    "Context": "context",
+    "Firewall": "firewall",
+    "FirewallClassifier": "classifier",
+    "StreamGuard": "stream",
+}
+"""Classes that need numpy, or scikit-learn, and where they are imported from when first asked for; errors and verdicts need neither."""
+
+
 def __getattr__(name: str) -> Any:
-    """Import the classes when they are first asked for: one needs numpy, the other scikit-learn, errors and verdicts need neither."""
-    if name == "FirewallClassifier":
-        from alknet_firewall.classifier import FirewallClassifier
-
-        return FirewallClassifier
-    if name == "Firewall":
-        from alknet_firewall.firewall import Firewall
-
-        return Firewall
+    """Import the classes that wait."""
+    if name in _LATER:
+        return getattr(importlib.import_module(f"alknet_firewall.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), "Firewall", "FirewallClassifier"])
+    return sorted([*globals(), *_LATER])

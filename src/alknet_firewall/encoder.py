@@ -1,4 +1,4 @@
-"""Token ids to hidden states (floor 2): the only import of onnxruntime.
+"""Token ids to hidden states (floor 2).
 
 One session serves all threads of a process. A process that forked away from the one which made the session makes its own at first
 use, because the threads of a session do not survive a fork.
@@ -13,15 +13,30 @@ import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError, InvalidInputError, ShapeError
+from alknet_firewall.errors import ShapeError
+from alknet_firewall.sessions import DEFAULT_PROVIDER, check_provider, make_session
 from alknet_firewall.tensors import FloatArray, IntArray
 
-DEFAULT_PROVIDER = "CPUExecutionProvider"
+__all__ = ["DEFAULT_PROVIDER", "Encoder", "Past", "check_provider"]
+
 OUTPUT = "last_hidden_state"
+MASK = "attention_mask"
+"""Input of traced graphs. Ours need none: padding stands on the right, where a decoder never looks."""
+
+
+class Before(Protocol):
+    """What a sequence continues: keys and values in whatever form."""
+
+    @property
+    def n_tokens(self) -> int:
+        """How many tokens it stands for."""
+
+    def inputs(self, n_rows: int) -> dict[str, FloatArray]:
+        """The graph's past inputs for a batch of `n_rows` rows."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +98,8 @@ class Encoder:
         check_provider(provider)
         self.path, self.threads, self.provider = path, threads, provider
         self._process = os.getpid()
-        self._session = _make_session(path, threads, provider)
+        self._session = make_session(path, threads, provider)
+        self._takes_mask = any(node.name == MASK for node in self._session.get_inputs())
         _encoders.add(self)
 
     def hidden_states(self, ids: IntArray, mask: IntArray, past: Past) -> FloatArray:
@@ -132,15 +148,16 @@ class Encoder:
         n_layers = len(empty.keys)
         return Past(np.concatenate(states[:n_layers]), np.concatenate(states[n_layers:]))
 
-    def run(self, outputs: list[str], ids: IntArray, mask: IntArray, past: Past) -> list[FloatArray]:
+    def run(self, outputs: list[str], ids: IntArray, mask: IntArray, past: Before) -> list[FloatArray]:
         """Run the graph and return the named outputs."""
         positions = np.arange(past.n_tokens, past.n_tokens + ids.shape[1], dtype=np.int64)
         feeds: dict[str, Any] = {
             "input_ids": ids,
-            "attention_mask": np.concatenate([np.ones((len(ids), past.n_tokens), np.int64), mask], axis=1),
             "position_ids": np.broadcast_to(positions, ids.shape),
             **past.inputs(len(ids)),
         }
+        if self._takes_mask:
+            feeds[MASK] = np.concatenate([np.ones((len(ids), past.n_tokens), np.int64), mask], axis=1)
         try:
             return list(self._current_session().run(outputs, feeds))
         except Exception as err:  # onnxruntime's own exceptions derive from Exception in a private module
@@ -163,7 +180,7 @@ class Encoder:
         """Make a session of this process's own."""
         with _fork_lock:
             if self._process != os.getpid():
-                self._session = _make_session(self.path, self.threads, self.provider)
+                self._session = make_session(self.path, self.threads, self.provider)
                 self._process = os.getpid()
 
 
@@ -184,55 +201,3 @@ def _after_fork_in_child() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-
-
-def _onnxruntime() -> Any:
-    """The library, its telemetry off unless the user's ``ORT_DISABLE_TELEMETRY`` says otherwise.
-
-    From 1.31 its import starts threads that write usage events to the user's cache and upload them: a scan is no one else's business, and
-    a forked child that inherits those threads cannot exit.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    return onnxruntime
-
-
-def check_provider(provider: str) -> None:
-    """Refuse an execution provider that this build of ONNX Runtime lacks; it would only warn and use another.
-
-    Parameters
-    ----------
-    provider : str
-        Such as ``"CPUExecutionProvider"``.
-
-    Raises
-    ------
-    InvalidInputError
-        Naming the providers there are.
-    """
-    available = _onnxruntime().get_available_providers()
-    if provider not in available:
-        raise InvalidInputError(f"ONNX Runtime has no execution provider {provider!r} here. Use one of: {', '.join(available)}.")
-
-
-def _make_session(path: Path, threads: int, provider: str) -> Any:
-    """An ONNX Runtime session with our policy: explicit threads, no spinning, no memory kept for past shapes."""
-    onnxruntime = _onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # x86 without VNNI adds products of 8-bit numbers in 16 bits, which overflow; this makes it take the exact kernel. No effect elsewhere.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    options.enable_mem_pattern = False  # windows vary in length; a pattern per shape only grows
-    options.log_severity_level = 3
-    if not path.is_file():
-        raise ArtifactNotFoundError(f"{path} does not exist. Fetch or build the artifact again.")
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
-    except Exception as err:  # onnxruntime's own exceptions derive from Exception in a private module
-        raise ArtifactCorruptError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot load {path}. Fetch or build the artifact again, or update onnxruntime."
-        ) from err

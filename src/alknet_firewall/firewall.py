@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from alknet_firewall.arriving import Arriving
 from alknet_firewall.artifact import DETECTOR_FILE, Artifact
-from alknet_firewall.detector import Detector, calibrated
+from alknet_firewall.context import Context, Contexts
+from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import DEFAULT_PROVIDER
-from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
+from alknet_firewall.errors import ArtifactCorruptError
 from alknet_firewall.hub import open_artifact
-from alknet_firewall.reader import BATCH_SIZE, Reader, Segment
+from alknet_firewall.judging import Judge, judge_texts, threshold_for
+from alknet_firewall.reader import BATCH_SIZE, Reader
 from alknet_firewall.tensors import load_tensors
-from alknet_firewall.text import MAX_CHARACTERS, check_origin, check_text, check_threshold
+from alknet_firewall.text import check_origin, check_origins, check_texts
 from alknet_firewall.threads import resolve_threads
 from alknet_firewall.thresholds import load_thresholds
-from alknet_firewall.verdict import PLAIN, Origin, Span, Verdict, merge_spans
+from alknet_firewall.verdict import Origin, Verdict
 
 BATCH_TOLERANCE = 1e-2
 """Most that a score may differ between batches, orders and paddings. Sums in another order round differently in the
@@ -25,7 +28,7 @@ last bit, and now and then that moves an activation to the next of its 255 level
 on the batch. Measured on 1,246 short texts: 99 % within 3e-7, the largest 0.003, in texts of one or two tokens."""
 
 
-class Firewall:
+class Firewall(Arriving):
     """Judges texts. Load it once and share it: scanning is safe from many threads and after a fork."""
 
     def __init__(
@@ -58,6 +61,7 @@ class Firewall:
         where = str(artifact.path(DETECTOR_FILE))
         self.detector = Detector.from_tensors(tensors, where)
         self.reader = Reader(artifact, tensors, self.threads, provider)
+        self._contexts = Contexts(self.reader)
         if self.detector.n_features != self.reader.n_features:
             raise ArtifactCorruptError(
                 f"{where}: the head takes {self.detector.n_features} features, the pooling gives {self.reader.n_features}. "
@@ -137,18 +141,36 @@ class Firewall:
         InvalidInputError
             If the artifact has no such operating point; the message lists those it has.
         """
-        own = self.thresholds.get(check_origin(origin)) if fpr is None else None
-        if own is not None:
-            return own.threshold
-        config = self.artifact.config
-        point = config.operating_point(check_origin(origin), fpr)
-        if point is None:
-            rates = ", ".join(sorted({f"{p.fpr:g}" for p in config.operating_points}, key=float))
-            raise InvalidInputError(f"The artifact has no operating point at this false-positive rate. It has: {rates}.")
-        return point.threshold
+        return threshold_for(self.artifact.config, self.thresholds, check_origin(origin), fpr=fpr)
+
+    def context(self, text: str) -> Context:
+        """Read a trusted text, such as a system prompt or a user's request, once for all scans that are given it.
+
+        Parameters
+        ----------
+        text : str
+            At most :data:`alknet_firewall.context.MOST_TOKENS` tokens.
+
+        Returns
+        -------
+        Context
+
+        Raises
+        ------
+        InvalidInputError
+            If the text cannot be used.
+        """
+        return Context(text, self.reader)
 
     def scan(
-        self, text: str, origin: Origin = "prompt", *, threshold: float | None = None, fpr: float | None = None, with_views: bool = True
+        self,
+        text: str,
+        origin: Origin = "prompt",
+        *,
+        threshold: float | None = None,
+        fpr: float | None = None,
+        with_views: bool = True,
+        context: Context | str | None = None,
     ) -> Verdict:
         """Judge one text of any length.
 
@@ -164,6 +186,9 @@ class Firewall:
             Operating point of the artifact to use; see :meth:`threshold`.
         with_views : bool
             Read the text also as an attacker may have hidden it (:mod:`alknet_firewall.views`). The thresholds are set with views.
+        context : Context or str, optional
+            A trusted text that the model reads before this one; it is not judged. From :meth:`context`, or a str, the last few of which are
+            remembered. The thresholds were set without one, so set your own on texts in their contexts.
 
         Returns
         -------
@@ -174,7 +199,7 @@ class Firewall:
         InvalidInputError
             If the text or an option cannot be used. It is never a verdict.
         """
-        return self.scan_batch([text], [origin], threshold=threshold, fpr=fpr, with_views=with_views)[0]
+        return self.scan_batch([text], [origin], threshold=threshold, fpr=fpr, with_views=with_views, context=context)[0]
 
     def scan_batch(
         self,
@@ -185,6 +210,8 @@ class Firewall:
         fpr: float | None = None,
         batch_size: int = BATCH_SIZE,
         with_views: bool = True,
+        context: Context | str | None = None,
+        stop: threading.Event | None = None,
     ) -> list[Verdict]:
         """Judge many texts.
 
@@ -193,10 +220,12 @@ class Firewall:
         texts : iterable of str
         origin : {"prompt", "content"} or sequence of them
             One for all, or one a text.
-        threshold, fpr, with_views
+        threshold, fpr, with_views, context
             As for :meth:`scan`.
         batch_size : int
             Most windows that go through the graph together, at least 1.
+        stop : threading.Event, optional
+            Once another thread sets it, no more windows are computed and the call ends with a CancelledError.
 
         Returns
         -------
@@ -209,58 +238,13 @@ class Firewall:
         InvalidInputError
             If a text or an option cannot be used; the message names the text's position.
         """
-        texts = _check_texts(texts)
-        origins = _check_origins(origin, len(texts))
-        limits = [self._limit(o, threshold, fpr) for o in origins]
-        n_windows = [0] * len(texts)
-        segments: list[list[Segment]] = [[] for _ in texts]
-        for index, window in self.reader.segments(texts, origins, batch_size=batch_size, with_views=with_views):
-            n_windows[index] += 1
-            segments[index] += window
-        return [
-            self._verdict(self._scored(own, o), limit, o, n) for own, limit, o, n in zip(segments, limits, origins, n_windows, strict=True)
-        ]
+        texts = check_texts(texts)
+        judges = [self._judge(o, threshold, fpr) for o in check_origins(origin, len(texts))]
+        pasts = self._contexts.pasts(context, (judge.origin for judge in judges))
+        options: dict[str, Any] = {"batch_size": batch_size, "with_views": with_views, "pasts": pasts}
+        return judge_texts(texts, judges, self.reader, self.detector, stop, **options)
 
-    def _scored(self, segments: list[Segment], origin: Origin) -> list[Span]:
-        """Scores of the segments of one text. Those of views do not count for its length: it would not do to be let off for hiding."""
-        logits = self.detector.logits(np.stack([segment.features for segment in segments]))
-        n_segments = sum(segment.view == PLAIN for segment in segments)
-        scores = calibrated(logits, n_segments, self.artifact.config.calibration[origin])
-        return [Span(s.start, s.end, float(score), s.view) for s, score in zip(segments, scores, strict=True)]
-
-    def _limit(self, origin: Origin, threshold: float | None, fpr: float | None) -> float:
-        """The threshold to compare with."""
-        if threshold is not None and fpr is not None:
-            raise InvalidInputError("Give a threshold or a false-positive rate, not both.")
-        return self.threshold(origin, fpr) if threshold is None else check_threshold(threshold)
-
-    def _verdict(self, segments: list[Span], limit: float, origin: Origin, n_windows: int) -> Verdict:
-        """A text is as suspicious as its worst segment. The one comparison with a threshold is here."""
-        score = max(segment.score for segment in segments)
-        spans = merge_spans([segment for segment in segments if segment.score >= limit])
-        return Verdict(score >= limit, score, limit, origin, spans, n_windows, self.artifact.id, self.artifact.source.revision)
-
-
-def _check_texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list, every one of them usable."""
-    if isinstance(texts, (str, bytes)):
-        raise InvalidInputError("scan_batch takes several texts. For a single one use scan(text), or put it in a list.")
-    if not isinstance(texts, Iterable):
-        raise InvalidInputError(f"scan_batch takes several texts, for example a list, not {type(texts).__name__}.")
-    checked = list(texts)
-    for index, text in enumerate(checked):
-        try:
-            check_text(text, MAX_CHARACTERS)
-        except InvalidInputError as err:
-            raise InvalidInputError(f"Text {index} of {len(checked)}: {err}" if len(checked) > 1 else str(err)) from None
-    return checked
-
-
-def _check_origins(origin: Origin | Sequence[Origin], n_texts: int) -> list[Origin]:
-    """One origin a text."""
-    if isinstance(origin, str) or not isinstance(origin, Iterable):
-        return [check_origin(origin)] * n_texts
-    origins = [check_origin(o) for o in origin]
-    if len(origins) != n_texts:
-        raise InvalidInputError(f"There are {n_texts} texts but {len(origins)} origins. Give one origin for all, or one a text.")
-    return origins
+    def _judge(self, origin: Origin, threshold: float | None, fpr: float | None) -> Judge:
+        """What texts of an origin are held against."""
+        limit = threshold_for(self.artifact.config, self.thresholds, origin, threshold, fpr)
+        return Judge(origin, limit, self.artifact.config.calibration[origin], self.artifact.id, self.artifact.source.revision)

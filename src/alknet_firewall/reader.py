@@ -98,7 +98,13 @@ class Reader:
         return 2 * self.config.encoder.hidden_size
 
     def segments(
-        self, texts: Sequence[str], origins: Sequence[Origin], *, batch_size: int = BATCH_SIZE, with_views: bool = False
+        self,
+        texts: Sequence[str],
+        origins: Sequence[Origin],
+        *,
+        batch_size: int = BATCH_SIZE,
+        with_views: bool = False,
+        pasts: Mapping[Origin, Past] | None = None,
     ) -> Iterator[tuple[int, list[Segment]]]:
         """Features of every segment of every window of texts, as the head sees them.
 
@@ -111,6 +117,8 @@ class Reader:
             Most windows that go through the graph together.
         with_views : bool
             Read the views of each text as well (:mod:`alknet_firewall.views`).
+        pasts : mapping of origin to Past, optional
+            What stands before the texts of each origin, instead of its prefix.
 
         Yields
         ------
@@ -124,7 +132,9 @@ class Reader:
             windows += [window for index, text in enumerate(texts) for view in views(text) for window in self.view_windows(index, view)]
         for origin in self.pasts:
             chosen = [window for window in windows if origins[window.text] == origin]
-            for window, states in self.hidden_states(chosen, origin, batch_size=batch_size):
+            for window, states in self.hidden_states(
+                chosen, origin, batch_size=batch_size, past=pasts[origin] if pasts and chosen else None
+            ):
                 yield window.text, self.describe(window, segment_features(states, self.config.segment))
 
     def windows(self, index: int, text: str) -> Iterator[Window]:
@@ -145,7 +155,7 @@ class Reader:
             yield Window(index, window.ids, offsets, view.name)
 
     def hidden_states(
-        self, windows: Sequence[Window], origin: Origin, *, batch_size: int = BATCH_SIZE
+        self, windows: Sequence[Window], origin: Origin, *, batch_size: int = BATCH_SIZE, past: Past | None = None
     ) -> Iterator[tuple[Window, FloatArray]]:
         """Hidden states of windows, batched by length.
 
@@ -156,6 +166,8 @@ class Reader:
             Whose prefix stands before them.
         batch_size : int
             Most windows that go through the graph together.
+        past : Past, optional
+            What stands before them instead.
 
         Yields
         ------
@@ -167,7 +179,7 @@ class Reader:
         if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
             raise InvalidInputError("batch_size must be a whole number of at least 1.")
         for batch in batches([window.ids for window in windows], batch_size):
-            states = self.encoder.hidden_states(batch.ids, batch.mask, self.pasts[origin])
+            states = self.encoder.hidden_states(batch.ids, batch.mask, past or self.pasts[origin])
             for row, index in zip(states, batch.indices, strict=True):
                 yield windows[index], row[: len(windows[index].ids)]
 

@@ -7,6 +7,7 @@ the firewall and the model behind it would then judge different texts.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.verdict import ORIGINS, Origin
@@ -46,18 +47,72 @@ def check_text(text: object, max_characters: int = MAX_CHARACTERS) -> str:
             f"The text has {len(text)} characters, more than the limit of {max_characters}. "
             "Split it into parts and judge each; nothing is ever cut."
         )
+    return check_chunk(text)
+
+
+def check_chunk(text: object, start: int = 0) -> str:
+    """Return a part of a text when its characters can be judged; it may be empty and of any length.
+
+    Parameters
+    ----------
+    text : object
+        What the caller gave.
+    start : int
+        Where the part begins, for the places that the message names.
+
+    Returns
+    -------
+    str
+        The same string.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is not a str, or contains a NUL or a lone surrogate.
+    """
+    if not isinstance(text, str):
+        raise InvalidInputError(f"A text must be str, not {type(text).__name__}. Decode bytes first, for example with .decode('utf-8').")
     nul = text.find("\0")
     if nul >= 0:
         raise InvalidInputError(
-            f"The text has a NUL at character {nul}: it is binary, or in another encoding. Decode it properly, or remove the NULs."
+            f"The text has a NUL at character {start + nul}: it is binary, or in another encoding. Decode it properly, or remove the NULs."
         )
     surrogate = _SURROGATE.search(text)
     if surrogate:
         raise InvalidInputError(
-            f"The text has a lone surrogate at character {surrogate.start()}, which is not a character. "
+            f"The text has a lone surrogate at character {start + surrogate.start()}, which is not a character. "
             "Decode it properly, or replace it: text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')."
         )
     return text
+
+
+def check_texts(texts: Iterable[str]) -> list[str]:
+    """Return the texts as a list, every one of them usable.
+
+    Parameters
+    ----------
+    texts : iterable of str
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no collection, or :func:`check_text` refuses one; the message then names its position.
+    """
+    if isinstance(texts, (str, bytes)):
+        raise InvalidInputError("scan_batch takes several texts. For a single one use scan(text), or put it in a list.")
+    if not isinstance(texts, Iterable):
+        raise InvalidInputError(f"scan_batch takes several texts, for example a list, not {type(texts).__name__}.")
+    checked = list(texts)
+    for index, text in enumerate(checked):
+        try:
+            check_text(text, MAX_CHARACTERS)
+        except InvalidInputError as err:
+            raise InvalidInputError(f"Text {index} of {len(checked)}: {err}" if len(checked) > 1 else str(err)) from None
+    return checked
 
 
 def check_origin(origin: object) -> Origin:
@@ -81,6 +136,32 @@ def check_origin(origin: object) -> Origin:
         if origin == known:
             return known
     raise InvalidInputError(f"The origin must be one of {', '.join(map(repr, ORIGINS))}: what a user typed, or what was retrieved.")
+
+
+def check_origins(origin: Origin | Sequence[Origin], n_texts: int) -> list[Origin]:
+    """Return one origin a text.
+
+    Parameters
+    ----------
+    origin : {"prompt", "content"} or sequence of them
+        One for all, or one a text.
+    n_texts : int
+
+    Returns
+    -------
+    list of {"prompt", "content"}
+
+    Raises
+    ------
+    InvalidInputError
+        If one is unknown, or their number is another.
+    """
+    if isinstance(origin, str) or not isinstance(origin, Iterable):
+        return [check_origin(origin)] * n_texts
+    origins = [check_origin(o) for o in origin]
+    if len(origins) != n_texts:
+        raise InvalidInputError(f"There are {n_texts} texts but {len(origins)} origins. Give one origin for all, or one a text.")
+    return origins
 
 
 def check_threshold(threshold: object) -> float:

@@ -12,6 +12,10 @@ import numpy as np
 from alknet_firewall.errors import AlknetFirewallError, ArtifactCorruptError, ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.tensors import IntArray
 
+LOOKAHEAD = 2
+"""Characters after a word that can decide where it ends: ``'r`` is a word of one kind before an ``e`` and of another before anything else,
+and white space leaves its last character to the word after it."""
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -28,6 +32,20 @@ class Tokens:
 
     ids: IntArray
     offsets: IntArray
+
+    def __getitem__(self, chosen: slice) -> Tokens:
+        return Tokens(self.ids[chosen], self.offsets[chosen])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+NO_TOKENS = Tokens(np.zeros(0, np.int64), np.zeros((0, 2), np.int64))
+
+
+def joined(first: Tokens, second: Tokens) -> Tokens:
+    """Tokens that follow each other in one text."""
+    return Tokens(np.concatenate([first.ids, second.ids]), np.concatenate([first.offsets, second.offsets]))
 
 
 class Tokenizer:
@@ -55,6 +73,7 @@ class Tokenizer:
 
         try:
             self._tokenizer: Any = tokenizers.Tokenizer.from_str(plain_definition(definition))
+            self.splits_locally = splits_locally(definition)
         except Exception as err:  # tokenizers raises bare Exception for everything
             raise ArtifactCorruptError(f"{where} does not describe a tokenizer. Fetch or build the artifact again.") from err
 
@@ -90,14 +109,76 @@ class Tokenizer:
         InvalidInputError
             If the tokenizer refuses the text.
         """
+        return _tokens(self._encoding(text))
+
+    def encode_settled(self, text: str) -> Tokens:
+        """Tokens at the start of a text that stay as they are, whatever follows it.
+
+        The pre-tokenizer cuts a text into words from left to right and never looks back; where a word ends depends on the two
+        characters after it at most (:func:`splits_locally`). So the words that end two characters before the end are settled, and their
+        tokens are those of any longer text.
+
+        Parameters
+        ----------
+        text : str
+            A text that begins where a word does.
+
+        Returns
+        -------
+        Tokens
+            Whole words; none when there is no settled one.
+
+        Raises
+        ------
+        InvalidInputError
+            If the tokenizer refuses the text.
+        """
+        encoding = self._encoding(text)
+        tokens = _tokens(encoding)
+        open_words = {word for word, end in zip(encoding.word_ids, tokens.offsets[:, 1], strict=True) if end > len(text) - LOOKAHEAD}
+        n_settled = next((i for i, word in enumerate(encoding.word_ids) if word in open_words), len(tokens.ids))
+        return tokens[:n_settled]
+
+    def _encoding(self, text: str) -> Any:
+        """What the library makes of a text."""
         try:
-            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            return self._tokenizer.encode(text, add_special_tokens=False)
         except Exception as err:  # noqa: BLE001 - tokenizers raises TypeError or bare Exception, and may quote the text
             raise InvalidInputError(
                 f"The tokenizer cannot read this text of {len(text)} characters. Replace characters that are not valid Unicode."
             ) from (err if isinstance(err, AlknetFirewallError) else None)
-        ids = np.array(encoding.ids, dtype=np.int64)
-        return Tokens(ids, np.array(encoding.offsets, dtype=np.int64).reshape(len(ids), 2))
+
+
+def _tokens(encoding: Any) -> Tokens:
+    """The library's encoding as arrays."""
+    ids = np.array(encoding.ids, dtype=np.int64)
+    return Tokens(ids, np.array(encoding.offsets, dtype=np.int64).reshape(len(ids), 2))
+
+
+def splits_locally(definition: str) -> bool:
+    """Whether a tokenizer cuts a text into words as :meth:`Tokenizer.encode_settled` needs it.
+
+    Parameters
+    ----------
+    definition : str
+        Content of a ``tokenizer.json``.
+
+    Returns
+    -------
+    bool
+        True for GPT-2's byte-level words, after single digits or not, of the text as it is; False for any other, known or not.
+    """
+    document = json.loads(definition)
+    normalizer, pre_tokenizer = document.get("normalizer") or {}, document.get("pre_tokenizer") or {}
+    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    *digits, words = [{**step} for step in steps] or [{}]
+    return (
+        not normalizer.get("normalizers", normalizer)
+        and all(step.get("type") == "Digits" and step.get("individual_digits") for step in digits)
+        and words.get("type") == "ByteLevel"
+        and bool(words.get("use_regex", True))
+        and not words.get("add_prefix_space")
+    )
 
 
 def plain_definition(definition: str) -> str:

@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import common, footprint, installations
+from benchmarks import common, footprint, installations, ways
 from benchmarks.footprint import IMPORTS, OURS, PEER, RESULTS
 
 SAMPLES = {"import_s": [0.2, 0.1, 0.9], "import_all_s": [0.5], "first_verdict_s": [0.75, 0.25], "peak_bytes": [1.5e8]}
@@ -293,3 +294,29 @@ def test_an_editable_installation_is_told_apart(tmp_path):
     assert installations.is_editable(tmp_path / "tree")
     with pytest.raises(click.UsageError, match="not installed"):
         installations.is_editable(tmp_path)
+
+
+def test_ways_install_torch_before_the_extra_and_a_data_wheel_only_when_there_is_one():
+    wheel, torch = Path("ours.whl"), ways.torch_step("https://torch.example/cpu")
+    steps = ways.ways(wheel, torch, None)
+    assert steps["alknet-firewall"] == [["ours.whl"]]
+    assert steps["alknet-firewall[torch], with torch for CPU"] == [
+        [ways.TORCH, "--index-url", "https://torch.example/cpu"],
+        ["ours.whl[torch]"],
+    ]
+    assert ways.ways(wheel, torch, Path("data.whl")).keys() - steps.keys() == {"alknet-firewall and a data wheel"}
+
+
+def test_table_of_ways_gives_sizes_and_how_they_were_measured(results, tmp_path):
+    sizes = {"alknet-firewall": {"packages": 20, "download_bytes": 149_000_000, "disk_bytes": 446_000_000}}
+    path = tmp_path / "ways.json"
+    common.write_results(path, {"environment": results["environment"], "sizes": sizes})
+    done = CliRunner().invoke(footprint.main, ["--ways", "--markdown", "--out", str(path)])
+    assert done.exit_code == 0
+    assert "| `alknet-firewall` | 20 | 149 MB | 446 MB |" in done.output
+    assert "Linux x86_64; Python 3.11.7; 2026-01-02." in done.output
+
+
+def test_readme_has_the_measured_ways():
+    shown = ways.ways_table(common.read_results(footprint.WAYS_RESULTS))
+    assert shown in (footprint.ROOT / "README.md").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -95,8 +96,10 @@ def test_no_progress_bar_without_a_terminal(client, commit):
 
 
 def test_progress_bar_on_a_terminal(client, commit):
-    pytest.importorskip("pty", reason="terminals of this kind are POSIX")
+    termios = pytest.importorskip("termios", reason="terminals of this kind are POSIX")
+    fcntl = pytest.importorskip("fcntl")
     ours, theirs = os.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))  # on one without columns nothing can be drawn
     environment = client.hub.environment(client.home, TERM="xterm")
     command = [sys.executable, "-m", "alknet_firewall", "download", f"{REPOSITORY}@{commit}"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=theirs) as process:

@@ -177,3 +177,14 @@ def make_environment(python: str, folder: Path, wheel: Path) -> None:
     checked(python, "-m", "venv", folder)
     checked(folder / BIN / "python", "-m", "pip", "install", "--quiet", wheel)
     (folder / "ready").touch()
+
+
+def plain_environment() -> dict[str, str]:
+    """The variables of this process without those that change what Python imports."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
+def installed_versions(folder: Path) -> dict[str, str]:
+    """Versions of the distributions in an environment, by normalised name."""
+    listed = json.loads(checked(folder / BIN / "python", "-m", "pip", "list", "--format", "json"))
+    return {re.sub(r"[-_.]+", "-", item["name"]).lower(): item["version"] for item in listed}

@@ -20,7 +20,7 @@ FACES = {"alknet_firewall", "alknet_firewall.__main__"}
 """The package's front and its two-line program stand outside the floors."""
 
 OWNERS = {
-    "onnxruntime": {"encoder"},
+    "onnxruntime": {"sessions"},
     "tokenizers": {"tokenizer"},
     "safetensors": {"tensors"},
     "huggingface_hub": {"hub", "refusals", "cli.doctor"},

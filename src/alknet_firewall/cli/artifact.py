@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import platform
-import re
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -139,7 +138,10 @@ def _facts(choice: Choice, threads: int | None) -> dict[str, Any]:
         "window": config["window"],
         "head": {"pooling": config["pooling"], "segment": config["segment"], "head": config["head"]},
         "prefixes": {origin: prefix["text"] for origin, prefix in config["prefixes"].items()},
-        "data": _data(artifact),
+        "data": {
+            "fitted_on": config["fitted_on"],
+            "thresholds_set_on": sorted({f"{point['origin']}: {point['data']}" for point in config["operating_points"]}),
+        },
         "default_fpr": config["default_fpr"],
         "operating_points": list(config["operating_points"]),
         "files": {name: entry.size for name, entry in files.items()},
@@ -147,19 +149,6 @@ def _facts(choice: Choice, threads: int | None) -> dict[str, Any]:
         "built_with": artifact.manifest.tools,
         "versions": {"alknet-firewall": alknet_firewall.__version__, "python": platform.python_version(), **package_versions()},
         "threads": resolve_threads(threads),
-    }
-
-
-def _data(artifact: Artifact) -> dict[str, str | None]:
-    """What the artifact's files say of the texts it was made with: the card of the head's, the config of the thresholds'."""
-    from alknet_firewall.artifact import CARD_FILE
-
-    card = artifact.path(CARD_FILE).read_text(encoding="utf-8")
-    section = re.search(r"^## Data$(.*?)(?=^#|\Z)", card, re.MULTILINE | re.DOTALL)
-    points = artifact.config.operating_points
-    return {
-        "fitted_on": " ".join(section[1].split()) if section else None,
-        "thresholds_set_on": "; ".join(dict.fromkeys(f"{point.origin}: {point.data}" for point in points)),
     }
 
 

@@ -119,7 +119,7 @@ def _threads() -> Step:
 
 def _package(name: str, version: str) -> Step:
     """One import, with its version and time."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as encoder.py does before it imports onnxruntime
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # as sessions.py does before it imports onnxruntime
     started = time.perf_counter()
     try:
         importlib.import_module(MODULES.get(name, name))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alknet_firewall.cli.inputs import Failure, Reader, Record
+from alknet_firewall.cli.follow import follow_stdin
+from alknet_firewall.cli.inputs import STDIN, Failure, Reader, Record
 from alknet_firewall.cli.options import (
     EXIT_FLAGGED,
     Choice,
@@ -49,6 +50,7 @@ CHUNK_CHARACTERS = 200_000
     help="A file is one text, or one text a line, or one JSON object a line.",
 )
 @click.option("--field", default="text", show_default=True, metavar="NAME", help="Field of the JSON objects that holds the text.")
+@click.option("--follow", is_flag=True, help="Judge stdin while it arrives: a line whenever the verdict turns, and one at the end.")
 @format_option("text", "json", "jsonl")
 @click.option("--threshold", type=float, metavar="X", help="Flag scores at or above X, from 0 to 1.")
 @click.option("--fpr", type=float, metavar="X", help="Use the artifact's threshold for this false-positive rate; 'info' lists them.")
@@ -68,6 +70,7 @@ def scan(
     origin: Any,
     kind: str,
     field: str,
+    follow: bool,
     output: str,
     threshold: float | None,
     fpr: float | None,
@@ -85,6 +88,7 @@ def scan(
       alknet-firewall scan mail.txt page.html
       curl -s URL | alknet-firewall scan -
       alknet-firewall scan --input jsonl --field body --format jsonl tickets.jsonl
+      tail -f agent.log | alknet-firewall scan --follow -
 
     An object of --input jsonl may have an "id", which is passed through, and an "origin", which goes before --origin.
     Empty lines are passed over. What cannot be scanned is reported on stderr and never counts as not flagged.
@@ -99,14 +103,19 @@ def scan(
     if not paths and not texts:
         raise click.UsageError("Nothing to scan. Name files, '-' for stdin, or give texts with -t.")
     _check_limits(threshold, fpr)
+    if follow:
+        _check_follow(paths, texts, kind, output)
     firewall = load_firewall(artifact, threads, resolve_thresholds(thresholds))
     with friendly_errors():
         if fpr is not None:
             firewall.threshold("prompt", fpr)
-    progress = Progress(paths)
-    records = progress.watch(Reader(kind, field, origin).records(paths, texts))
-    results = judge(firewall, records, {"threshold": threshold, "fpr": fpr, "batch_size": batch_size})
-    code = _print(results, output, progress)
+    if follow:
+        code = follow_stdin(firewall.stream(origin or "content", threshold=threshold, fpr=fpr), output)
+    else:
+        progress = Progress(paths)
+        records = progress.watch(Reader(kind, field, origin).records(paths, texts))
+        results = judge(firewall, records, {"threshold": threshold, "fpr": fpr, "batch_size": batch_size})
+        code = _print(results, output, progress)
     sys.exit(0 if exit_zero and code == EXIT_FLAGGED else code)
 
 
@@ -141,6 +150,14 @@ def _check_limits(threshold: float | None, fpr: float | None) -> None:
         raise click.UsageError("Give --threshold or --fpr, not both.")
     if threshold is not None and not 0.0 <= threshold <= 1.0:
         raise click.BadParameter("must be a number from 0 to 1.", param_hint="--threshold")
+
+
+def _check_follow(paths: tuple[str, ...], texts: tuple[str, ...], kind: str, output: str) -> None:
+    """Usage errors about what a stream cannot be."""
+    if paths != (STDIN,) or texts:
+        raise click.UsageError("--follow reads stdin: give '-' and nothing else to scan.")
+    if kind != "text" or output == "json":
+        raise click.UsageError("--follow reads one text, and prints text or jsonl: leave --input out, and take --format jsonl.")
 
 
 def _print(results: Iterator[tuple[Record, Verdict] | Failure], output: str, progress: Progress) -> int:

@@ -1,0 +1,118 @@
+"""Text that is still arriving, and programs that must not wait (floor 3): what a firewall does beside scanning."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from typing import Any, ClassVar
+
+from alknet_firewall.context import Context, Contexts
+from alknet_firewall.detector import Detector
+from alknet_firewall.judging import Judge
+from alknet_firewall.reader import Reader
+from alknet_firewall.stream import StreamGuard
+from alknet_firewall.text import check_origin
+from alknet_firewall.verdict import Origin, Verdict
+
+
+class Arriving(ABC):
+    """The part of a firewall that is for streams and event loops."""
+
+    reader: Reader
+    detector: Detector
+    scan_batch: ClassVar[Callable[..., list[Verdict]]]
+    _contexts: Contexts
+
+    @abstractmethod
+    def _judge(self, origin: Origin, threshold: float | None, fpr: float | None) -> Judge:
+        """What texts of an origin are held against."""
+
+    def stream(
+        self,
+        origin: Origin = "prompt",
+        *,
+        threshold: float | None = None,
+        fpr: float | None = None,
+        with_views: bool = True,
+        context: Context | str | None = None,
+    ) -> StreamGuard:
+        """Begin to judge one text that arrives in chunks: a model's answer, a tool's output, a log.
+
+        Parameters
+        ----------
+        origin, threshold, fpr, with_views, context
+            As for :meth:`scan`.
+
+        Returns
+        -------
+        StreamGuard
+            Feed it. Any number may be open at once, also in several threads; each keeps about 4 MB and the text.
+
+        Raises
+        ------
+        InvalidInputError
+            If an option cannot be used, or the artifact's tokenizer needs whole texts.
+        """
+        judge = self._judge(check_origin(origin), threshold, fpr)
+        past = self._contexts.pasts(context, [judge.origin])[judge.origin]
+        return StreamGuard(self.reader, self.detector, judge, past, with_views=with_views)
+
+    async def ascan(self, text: str, origin: Origin = "prompt", **options: Any) -> Verdict:
+        """Judge one text, while the event loop goes on.
+
+        Parameters
+        ----------
+        text, origin, **options
+            As for ``scan``.
+
+        Returns
+        -------
+        Verdict
+            The same as that of ``scan``. A cancelled call ends at once, and its work with the windows that are being computed.
+
+        Raises
+        ------
+        InvalidInputError
+            As for ``scan``.
+        """
+        import asyncio  # the caller has it already; a program without an event loop need not wait for it
+
+        stop = threading.Event()
+        try:
+            return (await asyncio.to_thread(self.scan_batch, [text], [origin], stop=stop, **options))[0]
+        finally:
+            stop.set()
+
+    async def astream(
+        self, chunks: AsyncIterable[str] | AsyncIterable[bytes] | Iterable[str] | Iterable[bytes], origin: Origin = "prompt", **options: Any
+    ) -> AsyncIterator[Verdict]:
+        """Judge one text while it arrives, and while the event loop goes on.
+
+        Parameters
+        ----------
+        chunks : iterable or asynchronous iterable of str or bytes
+            See :meth:`alknet_firewall.StreamGuard.feed`. Whoever made it closes it.
+        origin, **options
+            As for ``stream``.
+
+        Yields
+        ------
+        Verdict
+            What is known after each chunk, and last the verdict on the whole text.
+
+        Raises
+        ------
+        InvalidInputError
+            If an option or a chunk cannot be used, or there is no text.
+        """
+        import asyncio
+
+        guard = await asyncio.to_thread(self.stream, origin, **options)  # a context given as str is read here
+        if isinstance(chunks, AsyncIterable):
+            async for chunk in chunks:
+                yield await asyncio.to_thread(guard.feed, chunk)
+        else:
+            for chunk in chunks:
+                yield await asyncio.to_thread(guard.feed, chunk)
+        yield await asyncio.to_thread(guard.close)
