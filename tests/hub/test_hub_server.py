@@ -35,7 +35,7 @@ def test_the_unmodified_client_finds_its_way_around_the_server(client, tmp_path)
     assert run.returncode == 0, run.stderr
     said = json.loads(run.stdout)
     assert said["user"] == "gardener"
-    assert '"license" must be one of' in said["refused"]
+    assert "must be one of the Hub's licence ids" in said["refused"]
     assert said["commit"] == said["main"] == client.hub.repositories["gardener/other"].commit
     assert said["tag"] == ["v1", said["commit"]]
     assert said["private"] is True

@@ -206,6 +206,15 @@ def test_private_is_not_taken_lightly_when_the_repository_is_public(publisher, f
     assert writes(publisher.hub) == []
 
 
+def test_metadata_that_only_the_hub_can_judge_is_refused_before_a_file_is_sent(publisher, folder, second, change_file, rewrite_manifest):
+    change_file(folder / "README.md", lambda old: old.replace(b"license: apache-2.0", b"license: free-for-friends"))
+    rewrite_manifest(folder)
+    run = publish(publisher, folder, "--tag", "v2")
+    assert run.returncode == 1
+    assert "HTTP 400, the Hub cannot read what was sent. Most likely it is the card's metadata" in run.stderr
+    assert writes(publisher.hub) == []
+
+
 def test_a_folder_that_must_not_be_published_makes_no_request(client, folder):
     (folder / "training.log").write_text("loss")
     run = publish(client, folder)
