@@ -65,8 +65,8 @@ class HubServer:
 
     @property
     def store_url(self) -> str:
-        """Where large files are: another origin, as on the Hub."""
-        return self._servers[1].url
+        """Where large files are: another host, as on the Hub, or a client would take the redirect for one within the Hub."""
+        return self._servers[1].url.replace("127.0.0.1", "localhost")
 
     def environment(self, home: Path, **more: str) -> dict[str, str]:
         """The environment for a subprocess: this endpoint, a cache under `home`, and none of the caller's own Hub or proxy settings."""
