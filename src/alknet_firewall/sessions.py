@@ -101,6 +101,8 @@ def _options(threads: int, *, exact: bool) -> Any:
     # The exact kernel. Recent releases take it where VNNI makes it needless, too, and a scan then takes 1.8 times as long.
     options.add_session_config_entry("session.x64quantprecision", "0" if exact else "1")
     options.enable_mem_pattern = False  # windows vary in length; a pattern per shape only grows
+    # Planning which result may overwrite which takes time in the square of the nodes: 0.3 s of a start. The arena reuses as much without.
+    options.enable_mem_reuse = False
     options.log_severity_level = 3
     return options
 
