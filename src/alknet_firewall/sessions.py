@@ -69,7 +69,7 @@ def make_session(path: Path, threads: int, provider: str = DEFAULT_PROVIDER) -> 
     if not path.is_file():
         raise ArtifactNotFoundError(f"{path} does not exist. Fetch or build the artifact again.")
     try:
-        return onnxruntime.InferenceSession(str(path), _options(threads, exact=integers_are_exact()), providers=[provider])
+        return onnxruntime.InferenceSession(str(path), session_options(threads, exact=integers_are_exact()), providers=[provider])
     except Exception as err:  # onnxruntime's own exceptions derive from Exception in a private module
         raise ArtifactCorruptError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {path}. Fetch or build the artifact again, or update onnxruntime."
@@ -82,14 +82,26 @@ def integers_are_exact() -> bool:
 
     x86 without VNNI adds two products in 16 bits, and large ones overflow. It is tried, because no portable call tells.
     """
-    session = _onnxruntime().InferenceSession(_PRODUCT, _options(1, exact=True), providers=[DEFAULT_PROVIDER])
+    session = _onnxruntime().InferenceSession(_PRODUCT, session_options(1, exact=True), providers=[DEFAULT_PROVIDER])
     a, b = np.full((4, 64), 255, np.uint8), np.full((64, 32), 127, np.int8)
     (c,) = session.run(None, {"a": a, "b": b})
     return bool((c == 64 * 255 * 127).all())
 
 
-def _options(threads: int, *, exact: bool) -> Any:
-    """Options of a session on a processor whose integer kernels are exact, or saturate."""
+def session_options(threads: int, *, exact: bool) -> Any:
+    """Options of our sessions.
+
+    Parameters
+    ----------
+    threads : int
+        Size of the thread pool, at least 1.
+    exact : bool
+        Whether this processor's integer kernels are; see :func:`integers_are_exact`.
+
+    Returns
+    -------
+    SessionOptions
+    """
     onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
