@@ -1,4 +1,4 @@
-# make scan | test | lint | bench | artifact. Everything installs itself, into .venv (runtime and tests) and .venv-export (torch and optimum).
+# make scan | test | lint | bench | bench-all | artifact. Everything installs itself, into .venv (runtime and tests) and .venv-export (torch and optimum).
 # make test-packaging | dist | sbom | licences | audit | constraints. What docs/release.md asks for.
 PYTHON ?= python3
 # Where torch comes from for the export environment. On most machines the CPU build needs
@@ -17,7 +17,7 @@ VENV_WHEEL = .venvs/wheel
 WHEEL_PYTHON = $(VENV_WHEEL)/bin/python
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-.PHONY: help scan test test-runtime test-packaging test-export lint bench artifact weights version dist wheel-venv sbom licences audit constraints clean
+.PHONY: help scan test test-runtime test-packaging test-export lint bench bench-all artifact weights version dist wheel-venv sbom licences audit constraints clean
 
 help:
 	@sed -n 's/^# make/make/p' Makefile
@@ -62,7 +62,14 @@ lint: $(VENV)/ready
 	if [ -d .github ]; then $(VENV)/bin/zizmor --quiet --offline --persona pedantic .github; fi
 
 bench: $(VENV)/ready
-	$(VENV)/bin/python benchmarks/footprint.py
+	$(VENV)/bin/python benchmarks/latency.py --short
+	$(VENV)/bin/python benchmarks/throughput.py --short
+	$(VENV)/bin/python benchmarks/memory.py --short
+
+bench-all: $(VENV)/ready $(VENV_EXPORT)/ready
+	$(VENV_EXPORT)/bin/python -W ignore benchmarks/peers.py
+	$(VENV_EXPORT)/bin/python benchmarks/layers.py
+	for name in latency throughput memory footprint report; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
 
 weights: $(WEIGHTS)/weights.json
 

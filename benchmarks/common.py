@@ -25,9 +25,6 @@ THREAD_VARIABLES = ("ALKNET_FIREWALL_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREA
 MAXRSS_UNIT = 1 if platform.system() == "Darwin" else 1024
 """What `ru_maxrss` counts: bytes on macOS, KiB elsewhere (getrusage(2))."""
 
-PEER_PYTHON = ROOT / ".venv-export" / "bin" / "python"
-"""Has torch and transformers; contenders that need it are left out where it is missing."""
-
 T = TypeVar("T")
 
 
@@ -165,33 +162,6 @@ def run_fresh(command: Sequence[str | Path], env: Mapping[str, str] | None = Non
             tail = errors.read()[-2000:].decode("utf-8", "replace")
             raise RuntimeError(f"{' '.join(map(str, command))} exited with {process.returncode}: {tail}")
     return Sample(first_line_s, wall_s, usage.ru_maxrss * MAXRSS_UNIT, first + rest)
-
-
-class Worker:
-    """A contender in a process of its own: loaded once, it runs what it is told when it is told (``benchmarks/worker.py``)."""
-
-    def __init__(self, command: Sequence[str | Path], threads: int) -> None:
-        """Start it and wait until it is ready."""
-        env = {**pinned(threads), "PYTHONPATH": str(ROOT / "src")}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, encoding="utf-8")
-        self.versions: dict[str, str] = self._answer()
-
-    def run(self, **order: Any) -> float:
-        """Seconds that one order took, after a moment in which the threads of the contender before come to rest."""
-        time.sleep(0.03)
-        print(json.dumps(order), file=self._process.stdin, flush=True)
-        return float(self._answer()["seconds"])
-
-    def close(self) -> None:
-        """End it."""
-        self._process.communicate()
-
-    def _answer(self) -> Any:
-        """Its next line."""
-        line = self._process.stdout.readline() if self._process.stdout else ""
-        if not line:
-            raise RuntimeError(f"{self._process.args} ended with {self._process.wait()}.")
-        return json.loads(line)
 
 
 def interleave(rounds: int, tasks: Mapping[str, Callable[[], T]]) -> dict[str, list[T]]:

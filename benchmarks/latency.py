@@ -22,17 +22,15 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from benchmarks.common import (  # noqa: E402
-    PEER_PYTHON,
-    Worker,
     circumstances,
     environment,
-    human_seconds,
     interleave,
     markdown_table,
     median,
     read_results,
     write_results,
 )
+from benchmarks.contenders import PEER_PYTHON, Worker  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "latency.json"
 EMBEDDED = ROOT / "src" / "alknet_firewall" / "models" / "small"
@@ -107,7 +105,7 @@ def tables(results: Mapping[str, Any]) -> str:
     """Times by length, then ratios and targets."""
     seconds = {name: {int(n): median(values) for n, values in own.items()} for name, own in results["seconds"].items()}
     lengths = sorted(next(iter(seconds.values())))
-    rows = [[name, *(human_seconds(own[n]) for n in lengths)] for name, own in seconds.items()]
+    rows = [[name, *(f"{1000 * own[n]:.1f} ms" for n in lengths)] for name, own in seconds.items()]
     parts = [markdown_table(["batch 1", *(f"{n} tokens" for n in lengths)], rows), ratio_table(seconds), circumstances(results)]
     return "\n\n".join(part for part in parts if part)
 

@@ -1,12 +1,13 @@
-"""Draw the results of the benchmarks into docs/plots/. Needs the extra 'report'.
+"""Draw the results of the benchmarks into docs/plots/ and put their tables into docs/performance.md. Needs the extra 'report'.
 
     python benchmarks/report.py
 
-Plots of results that are not there are left out.
+Plots and tables of results that are not there are left as they are.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,11 +18,13 @@ import click
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
+from benchmarks import latency, memory, shares, throughput  # noqa: E402
 from benchmarks.common import median, read_results  # noqa: E402
 from benchmarks.latency import AT, GRAPH, PEAK, SCAN  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results"
 PLOTS = ROOT / "docs" / "plots"
+PAGE = ROOT / "docs" / "performance.md"
 
 
 @click.command(help=__doc__)
@@ -42,7 +45,18 @@ def main(results: Path, out: Path) -> None:
             click.echo(f"{name}: left out, there is no {' and '.join(sorted(set(needed) - set(found)))}.json")
             continue
         save(draw(*(found[n] for n in needed)), out / f"{name}.svg")
-        click.echo(f"{name}: {out / name}.svg")
+        click.echo(f"{name}: drawn")
+    makers = {"latency": latency.tables, "shares": shares.tables, "throughput": throughput.table, "memory": memory.table}
+    PAGE.write_text(
+        with_tables(PAGE.read_text(encoding="utf-8"), {n: make(found[n]) for n, make in makers.items() if n in found}), encoding="utf-8"
+    )
+
+
+def with_tables(page: str, tables: Mapping[str, str]) -> str:
+    """A page with new tables between ``<!-- table:NAME -->`` and ``<!-- /table -->``."""
+    for name, table in tables.items():
+        page = re.sub(f"(<!-- table:{name} -->\n).*?(\n<!-- /table -->)", lambda m, t=table: m[1] + t + m[2], page, flags=re.DOTALL)
+    return page
 
 
 def axes(x: str, y: str) -> Any:

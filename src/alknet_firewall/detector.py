@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,11 @@ class Detector:
         """Length of a feature vector."""
         return int(self.components.shape[1])
 
+    @cached_property
+    def direction(self) -> FloatArray:
+        """What a feature adds to the logit: subspace, scaling and head as one vector of shape (n_features,), float32."""
+        return np.asarray((self.weights.astype(np.float64) @ self.components) / self.scale, np.float32)
+
     def project(self, features: FloatArray) -> FloatArray:
         """Coordinates in the subspace.
 
@@ -66,9 +72,7 @@ class Detector:
         ShapeError
             If the features have another length.
         """
-        if features.ndim != 2 or features.shape[1] != self.n_features:
-            raise ShapeError(f"Features of shape {features.shape} do not fit a detector of {self.n_features} features.")
-        return np.asarray(((features - self.mean) / self.scale) @ self.components.T, np.float32)
+        return np.asarray(((_fitting(features, self) - self.mean) / self.scale) @ self.components.T, np.float32)
 
     def logits(self, features: FloatArray) -> npt.NDArray[np.float64]:
         """Logits of segments.
@@ -88,7 +92,7 @@ class Detector:
             If the features have another length, or are not finite.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below, not warned about
-            logits = (self.project(features) @ self.weights + self.bias[0]).astype(np.float64)
+            logits = ((_fitting(features, self) - self.mean) @ self.direction + self.bias[0]).astype(np.float64)
         if not np.isfinite(logits).all():
             raise ShapeError("Features must be finite numbers. The graph gave none: verify the artifact.")
         return np.asarray(logits, np.float64)
@@ -121,6 +125,13 @@ class Detector:
             return cls(**{field.name: float_tensor(tensors, f"detector.{field.name}", where) for field in fields(cls)})
         except ShapeError as err:
             raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
+
+
+def _fitting(features: FloatArray, detector: Detector) -> FloatArray:
+    """The features, if they are as long as the detector's."""
+    if features.ndim != 2 or features.shape[1] != detector.n_features:
+        raise ShapeError(f"Features of shape {features.shape} do not fit a detector of {detector.n_features} features.")
+    return features
 
 
 def calibrated(

@@ -69,7 +69,7 @@ def make_session(path: Path, threads: int, provider: str = DEFAULT_PROVIDER) -> 
     if not path.is_file():
         raise ArtifactNotFoundError(f"{path} does not exist. Fetch or build the artifact again.")
     try:
-        return onnxruntime.InferenceSession(str(path), _options(threads, exact=integers_are_exact()), providers=[provider])
+        return onnxruntime.InferenceSession(str(path), session_options(threads, exact=integers_are_exact()), providers=[provider])
     except Exception as err:  # onnxruntime's own exceptions derive from Exception in a private module
         raise ArtifactCorruptError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {path}. Fetch or build the artifact again, or update onnxruntime."
@@ -82,14 +82,26 @@ def integers_are_exact() -> bool:
 
     x86 without VNNI adds two products in 16 bits, and large ones overflow. It is tried, because no portable call tells.
     """
-    session = _onnxruntime().InferenceSession(_PRODUCT, _options(1, exact=True), providers=[DEFAULT_PROVIDER])
+    session = _onnxruntime().InferenceSession(_PRODUCT, session_options(1, exact=True), providers=[DEFAULT_PROVIDER])
     a, b = np.full((4, 64), 255, np.uint8), np.full((64, 32), 127, np.int8)
     (c,) = session.run(None, {"a": a, "b": b})
     return bool((c == 64 * 255 * 127).all())
 
 
-def _options(threads: int, *, exact: bool) -> Any:
-    """Options of a session on a processor whose integer kernels are exact, or saturate."""
+def session_options(threads: int, *, exact: bool) -> Any:
+    """Options of our sessions.
+
+    Parameters
+    ----------
+    threads : int
+        Size of the thread pool, at least 1.
+    exact : bool
+        Whether this processor's integer kernels are; see :func:`integers_are_exact`.
+
+    Returns
+    -------
+    SessionOptions
+    """
     onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -101,6 +113,8 @@ def _options(threads: int, *, exact: bool) -> Any:
     # The exact kernel. Recent releases take it where VNNI makes it needless, too, and a scan then takes 1.8 times as long.
     options.add_session_config_entry("session.x64quantprecision", "0" if exact else "1")
     options.enable_mem_pattern = False  # windows vary in length; a pattern per shape only grows
+    # Planning which result may overwrite which takes time in the square of the nodes: 0.3 s of a start. The arena reuses as much without.
+    options.enable_mem_reuse = False
     options.log_severity_level = 3
     return options
 

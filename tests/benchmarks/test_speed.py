@@ -22,7 +22,7 @@ def seconds(task):
 @pytest.mark.skipif(not sessions.integers_are_exact(), reason="the limit was measured with the kernels of VNNI")
 def test_the_graph_takes_no_longer_than_so_many_integer_products(embedded):
     random = np.random.default_rng(0)
-    options = sessions._options(embedded.threads, exact=True)
+    options = sessions.session_options(embedded.threads, exact=True)
     product = sessions._onnxruntime().InferenceSession(sessions._PRODUCT, options, providers=[sessions.DEFAULT_PROVIDER])
     factors = {"a": random.integers(0, 256, (TOKENS, 576)).astype(np.uint8), "b": random.integers(-127, 128, (576, 1536)).astype(np.int8)}
     ids = random.integers(100, 40_000, (1, TOKENS))

@@ -155,3 +155,10 @@ def test_tensors_that_do_not_fit_name_the_file_they_came_from():
     tensors = {**make_detector().as_tensors(), "detector.mean": np.zeros(2, np.float32)}
     with pytest.raises(ArtifactCorruptError, match=r"head\.safetensors: Detector tensor mean"):
         Detector.from_tensors(tensors, "head.safetensors")
+
+
+def test_logits_are_the_head_on_the_projections(embedded):
+    detector, random = embedded.detector, np.random.default_rng(0)
+    features = (detector.mean + random.normal(size=(50, detector.n_features)) * detector.scale).astype(np.float32)
+    expected = detector.project(features).astype(np.float64) @ detector.weights + detector.bias[0]
+    np.testing.assert_allclose(detector.logits(features), expected, atol=1e-4 * np.abs(expected).max())

@@ -217,6 +217,7 @@ def test_processors_whose_integers_saturate_get_the_exact_kernel_and_others_the_
     assert options.get_session_config_entry("session.x64quantprecision") == ("0" if exact else "1")
     assert (options.graph_optimization_level.name == "ORT_DISABLE_ALL") is exact
     assert options.get_session_config_entry("session.intra_op.allow_spinning") == "0"
+    assert not options.enable_mem_reuse
 
 
 @pytest.mark.skipif(not CPUINFO.exists(), reason="this system does not tell its processor's instructions")
