@@ -110,7 +110,9 @@ class Integers(Floats):
         weight = self.constant(f"{output}.weight", integers.T)
         scale = self.constant(f"{output}.scale", scales[:, 0] / np.float32(LEVELS))
         one = self.constant("q.one", np.array(1.0, np.float32))
-        return self.node("MatMulIntegerToFloat", [rows, weight, one, scale, self._zero_point()], output, domain=MICROSOFT)
+        # The last is a place for the weights' zero point, which is none: ONNX Runtime 1.25 to 1.29 look there without asking.
+        inputs = [rows, weight, one, scale, self._zero_point(), ""]
+        return self.node("MatMulIntegerToFloat", inputs, output, domain=MICROSOFT)
 
     def rows(self, source: str) -> tuple[str, str]:
         """Integers and largest absolute values of a tensor's rows; computed once for all that read it."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
-import numpy as np
-
 from alknet_firewall.encoder import Past
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.reader import Reader
@@ -20,14 +18,14 @@ MOST_KEPT = 8
 """Contexts given as str that are remembered, the least recently used being let go of; each takes about 3 MB an origin."""
 
 BREAK = "\n\n"
-"""What stands between a context and the prefix."""
+"""What stands between a context and the text."""
 
 
 class Context:
     """A trusted text, such as a system prompt or a user's request, read once for all scans that are given it.
 
-    It stands before the prefix of the scanned text's origin, so that the text follows the same words as without it. Made by
-    :meth:`alknet_firewall.firewall.Firewall.context`; safe to share between threads.
+    It stands between the prefix of the scanned text's origin and that text. A long one costs something at every scan, for attention has
+    more to look at: up to a third more. Made by :meth:`alknet_firewall.firewall.Firewall.context`; safe to share between threads.
 
     Attributes
     ----------
@@ -54,13 +52,10 @@ class Context:
         self._pasts: dict[Origin, Past] = {}
 
     def past(self, origin: Origin) -> Past:
-        """Keys and values of the context and an origin's prefix."""
+        """Keys and values of an origin's prefix and the context."""
         past = self._pasts.get(origin)
         if past is None:  # two threads may both compute it, to the same end
-            prefix, ids = self.reader.pasts[origin], self.reader.config.prefixes[origin].ids
-            first = Past(prefix.keys[:, :, :1], prefix.values[:, :, :1])
-            after = np.concatenate([self._ids, np.array(ids[1:], np.int64)])
-            past = self._pasts[origin] = self.reader.encoder.past_of(after, first)
+            past = self._pasts[origin] = self.reader.encoder.past_of(self._ids, self.reader.pasts[origin])
         return past
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from alknet_firewall.arriving import Arriving
 from alknet_firewall.artifact import DETECTOR_FILE, Artifact
@@ -241,8 +240,7 @@ class Firewall(Arriving):
         texts = check_texts(texts)
         judges = [self._judge(o, threshold, fpr) for o in check_origins(origin, len(texts))]
         pasts = self._contexts.pasts(context, (judge.origin for judge in judges))
-        options: dict[str, Any] = {"batch_size": batch_size, "with_views": with_views, "pasts": pasts}
-        return judge_texts(texts, judges, self.reader, self.detector, stop, **options)
+        return judge_texts(texts, judges, self.reader, self.detector, stop, batch_size=batch_size, with_views=with_views, pasts=pasts)
 
     def _judge(self, origin: Origin, threshold: float | None, fpr: float | None) -> Judge:
         """What texts of an origin are held against."""

@@ -40,7 +40,7 @@ class FitOptions:
     regularization: float = 0.0003
     rounds: int = 4
     share: float = 0.34
-    caution: float = 300.0
+    caution: float = 10_000.0
     seed: int = 0
 
 

@@ -54,7 +54,8 @@ class Verdict:
     spans : tuple of Span
         The stretches at or above the threshold, in order, not overlapping. Not empty exactly when `flagged`.
     windows : int
-        How many overlapping windows the text and its views were read in, at least 1. Nothing is truncated.
+        How many overlapping windows the text and its views were read in: at least 1, or 0 for a stream before its first. Nothing
+        is truncated.
     artifact : str
         Name and manifest hash of the artifact that judged, ``name@sha256``.
     revision : str or None

@@ -89,6 +89,15 @@ def test_int8_graph_runs_every_weight_matrix_on_integers(graphs):
     assert max(int(np.abs(onnx.numpy_helper.to_array(t).astype(int)).max()) for t in integers) <= 127
 
 
+def test_integer_products_have_a_place_for_the_zero_point_of_weights(graphs):
+    """Without it ONNX Runtime 1.25 to 1.29 end the process while they load the graph with ``session.x64quantprecision``."""
+    import onnx
+
+    products = [node for node in onnx.load(graphs / "int8.onnx").graph.node if node.op_type == "MatMulIntegerToFloat"]
+    assert len(products) == LAYER * (6 + 12)
+    assert {(len(node.input), node.input[-1]) for node in products} == {(6, "")}
+
+
 def test_a_row_of_a_batch_does_not_change_its_neighbours(graphs, token_ids):
     from alknet_firewall.encoder import Encoder, Past
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 from shipping import BIN, CACHE, ROOT, SUPPORTED, Distributions, checked, find_python, installed_versions, plain_environment
 
@@ -70,3 +72,29 @@ def make_bounded(python: str, bound: str, wheel: Path) -> Path:
     constraints = ROOT / "constraints" / f"{bound}.txt"
     checked(*pip, wheel, "--constraint", constraints, "--group", f"{ROOT / 'pyproject.toml'}:test")
     return folder
+
+
+@pytest.mark.downloads
+def test_artifact_verifies_with_every_minor_release_of_onnxruntime(built: Distributions, tmp_path: Path) -> None:
+    """One release between the ends, of several in a row, once ended the process while it loaded the graph."""
+    specifier = requirements(built)["onnxruntime"].specifier
+    first, last = (pins(bound)["onnxruntime"].minor for bound in ("lowest", "highest"))
+    minors = [minor for minor in range(first, last + 1) if f"1.{minor}.9" in specifier]
+    python = make_environment_for_releases(CACHE / "releases", built.wheel)
+    for minor in minors:
+        checked(python, "-m", "pip", "install", "--quiet", "--no-deps", f"onnxruntime==1.{minor}.*{specifier_without_bound(specifier)}")
+        shown = checked(python, "-m", "alknet_firewall", "verify", cwd=tmp_path, env=plain_environment())
+        assert "0 verdicts differ" in shown, f"onnxruntime 1.{minor}"
+
+
+def make_environment_for_releases(folder: Path, wheel: Path) -> Path:
+    """Python of an environment for onnxruntime's old releases too, which were built for numpy 1."""
+    python = find_python("3.11") or sys.executable
+    checked(python, "-m", "venv", "--clear", folder)
+    checked(folder / BIN / "python", "-m", "pip", "install", "--quiet", wheel, "numpy<2")
+    return folder / BIN / "python"
+
+
+def specifier_without_bound(specifier: SpecifierSet) -> str:
+    """The releases that are refused, to be put behind another specifier."""
+    return "".join(f",{spec}" for spec in specifier if spec.operator == "!=")

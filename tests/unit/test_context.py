@@ -7,7 +7,6 @@ import pytest
 
 from alknet_firewall import Context, Firewall, InvalidInputError
 from alknet_firewall.context import MOST_KEPT, MOST_TOKENS
-from alknet_firewall.encoder import Past
 from alknet_firewall.firewall import BATCH_TOLERANCE
 
 SECRET = "heronsong"
@@ -26,16 +25,15 @@ def runs(embedded, monkeypatch):
 
 
 @pytest.mark.parametrize("origin", ["prompt", "content"])
-def test_a_context_is_read_before_the_text_and_its_prefix(origin, embedded):
+def test_a_context_is_read_between_the_prefix_and_the_text(origin, embedded):
     """What is cached gives what the whole sequence gives at once."""
     reader, text = embedded.reader, "Which tram goes to the harbour?"
-    past, context = reader.pasts[origin], embedded.context(SYSTEM)
-    first = Past(past.keys[:, :, :1], past.values[:, :, :1])
+    context = embedded.context(SYSTEM)
     own = reader.tokenizer.encode(text).ids
-    ids = np.concatenate([reader.tokenizer.encode(SYSTEM + "\n\n").ids, reader.config.prefixes[origin].ids[1:], own])[None]
-    expected = reader.encoder.hidden_states(ids, np.ones_like(ids), first)[0, -len(own) :]
+    ids = np.concatenate([reader.tokenizer.encode(SYSTEM + "\n\n").ids, own])[None]
+    expected = reader.encoder.hidden_states(ids, np.ones_like(ids), reader.pasts[origin])[0, -len(own) :]
     found = reader.encoder.hidden_states(own[None], np.ones_like(own[None]), context.past(origin))[0]
-    assert context.past(origin).n_tokens + len(own) == ids.size + 1
+    assert context.past(origin).n_tokens + len(own) == ids.size + reader.pasts[origin].n_tokens
     np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
 
 

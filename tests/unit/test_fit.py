@@ -64,7 +64,9 @@ def test_a_head_that_knows_what_rounding_does_is_moved_less_by_it_and_tells_as_m
     rounding[:, 0] = np.random.default_rng(2).normal(scale=0.3, size=500)
     moved, margins = [], []
     for known in (None, rounding):
-        detector = fit_detector(features, texts, labels, np.ones(len(labels)), replace(OPTIONS, regularization=0.01), rounding=known)
+        detector = fit_detector(
+            features, texts, labels, np.ones(len(labels)), replace(OPTIONS, regularization=0.01, caution=300.0), rounding=known
+        )
         logits = detector.logits(features)
         others = np.setdiff1d(np.arange(len(texts)), carriers)
         margins.append((logits[carriers].mean() - logits[others].mean()) / logits[others].std())

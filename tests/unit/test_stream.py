@@ -101,25 +101,24 @@ def test_options_are_those_of_a_scan(options, embedded):
 def test_a_verdict_on_what_has_been_read_is_that_of_a_scan_of_it(embedded):
     """With 0 as threshold the span is what has been read; a text of one window is then judged as if it ended there."""
     guard = embedded.stream("content", threshold=0)
-    text, ends = FILLER + ATTACK + " " + FILLER, set()
+    text, ends = FILLER + ATTACK + " " + FILLER * 3, set()
     for start in range(0, len(text), 30):
         verdict = guard.feed(text[start : start + 30])
         if verdict.windows:
             ends.add(verdict.spans[-1].end)
             assert verdict.score == pytest.approx(embedded.scan(text[: verdict.spans[-1].end], "content", with_views=False).score, abs=0.01)
     assert len(ends) >= 3
-    assert max(ends) > len(text) - 120
+    assert max(ends) > len(text) - 200
 
 
 def test_what_is_flagged_early_says_when_and_stays_known(embedded):
-    origin, threshold = "prompt", embedded.scan(ATTACK).score - 0.1
-    guard = embedded.stream(origin, threshold=threshold)
+    guard = embedded.stream("prompt", threshold=0)  # whatever has been read is flagged
     assert guard.flagged_at is None
-    text = ATTACK + " " + FILLER * 3
-    for start in range(0, len(text), 20):
-        if guard.feed(text[start : start + 20]).flagged:
+    for start in range(0, 300, 20):
+        if guard.feed((FILLER * 3)[start : start + 20]).flagged:
             break
-    assert guard.flagged_at == guard.n_characters < len(ATTACK) + 60
+    assert guard.flagged_at == guard.n_characters == start + 20
+    assert 60 < guard.flagged_at < 200
     at = guard.flagged_at
     guard.feed(FILLER)
     guard.close()
@@ -129,8 +128,11 @@ def test_what_is_flagged_early_says_when_and_stays_known(embedded):
 def test_what_is_flagged_only_by_the_end_of_the_text_is_flagged_there(embedded):
     guard = embedded.stream("prompt", threshold=0)
     assert not guard.feed("Hello there").flagged  # nothing has been read yet
-    assert guard.verdict.windows == 0
-    assert guard.close().flagged
+    before = guard.verdict
+    assert (before.windows, before.score, before.spans) == (0, 0.0, ())
+    after = guard.close()
+    assert after.flagged
+    assert (before.artifact, before.revision, before.threshold) == (after.artifact, after.revision, after.threshold)
     assert guard.flagged_at == 11
 
 
@@ -158,7 +160,7 @@ def test_each_token_is_computed_once_a_window(embedded, monkeypatch):
     in_windows = (full + 1) * window.size + (rest and rest + window.size - window.stride)
     assert sum(computed) == in_windows + window.size  # the last window ends with the text: that one is computed anew
     assert min(computed[:-1]) >= 2
-    assert len(computed) < 700 / 16 + 8
+    assert len(computed) < 700 / 32 + 8
 
 
 # Bytes

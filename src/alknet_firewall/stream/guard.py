@@ -20,9 +20,6 @@ from alknet_firewall.stream.windows import ArrivingWindows
 from alknet_firewall.tokenizer import Tokens
 from alknet_firewall.verdict import Verdict
 
-STEP = 16
-"""Tokens that are read together, at least: fewer cost nearly as much."""
-
 EXACT_CHARACTERS = 1_000_000
 """Up to this length a stream's text is kept, and its last verdict is that of a scan. A longer one is read on but no longer kept, so
 what is hidden in it is read in stretches only (:mod:`alknet_firewall.stream.readings`)."""
@@ -67,7 +64,7 @@ class StreamGuard:
         self.verdict = judge.nothing_read()
         self.flagged_at: int | None = None
         self._reader, self._detector, self._judge, self._past = reader, detector, judge, past
-        self._tokens = ArrivingTokens(reader.tokenizer, STEP)
+        self._tokens = ArrivingTokens(reader.tokenizer, reader.config.segment)  # fewer at a time cost nearly as much
         self._windows = ArrivingWindows(reader, past)
         self._views = ArrivingViews(reader, judge.origin, past) if with_views else None
         self._plain, self._hidden = Tally(judge), Tally(judge)
@@ -93,7 +90,7 @@ class StreamGuard:
         Returns
         -------
         Verdict
-            What is known so far. The last few tokens wait for those that follow, so that they are read together.
+            What is known so far. Tokens wait until there are enough for a segment, so up to 32 have not been read yet.
 
         Raises
         ------
