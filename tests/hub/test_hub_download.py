@@ -160,7 +160,7 @@ def test_repository_that_is_no_artifact_names_the_missing_file(hub, client, tmp_
 @pytest.mark.parametrize("name", ["tokenizer.json", "LICENSE"])
 def test_file_with_wrong_bytes_is_refused_by_name(hub, client, light, tmp_path, name):
     folder = shutil.copytree(light, tmp_path / "changed")
-    (folder / name).write_text((light / name).read_text().upper())
+    (folder / name).write_text((light / name).read_text().swapcase())
     commit = hub.add(REPOSITORY, folder)
     failed(client("download", REPOSITORY, "--revision", commit), f"{name} has sha256")
     failed(client("scan", "--artifact", REPOSITORY, "--revision", commit, "--offline", *TEXT), f"{name} has sha256")
