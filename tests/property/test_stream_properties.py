@@ -61,12 +61,13 @@ def chunks_of(text, cuts):
 
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS.values(), ids=TOKENIZERS)
-@given(text=texts, cuts=st.lists(st.integers(0, 2_000), max_size=40), at_least=st.sampled_from([1, 1, 4, 16]))
-def test_streamed_tokens_are_those_of_the_whole_text_for_any_split(tokenizer, text, cuts, at_least):
-    arriving = ArrivingTokens(tokenizer, at_least)
+@given(text=texts, cuts=st.lists(st.integers(0, 2_000), max_size=40), together=st.sampled_from([1, 1, 4, 32]))
+def test_streamed_tokens_are_those_of_the_whole_text_for_any_split(tokenizer, text, cuts, together):
+    arriving = ArrivingTokens(tokenizer, together)
     found = [arriving.feed(chunk) for chunk in chunks_of(text, cuts)] + [arriving.close()]
     whole = tokenizer.encode(text)
     assert arriving.is_exact
+    assert all(len(tokens) % together == 0 for tokens in found[:-1])
     assert arriving.n_characters == len(text)
     np.testing.assert_array_equal(np.concatenate([tokens.ids for tokens in found]), whole.ids)
     np.testing.assert_array_equal(np.concatenate([tokens.offsets for tokens in found]), whole.offsets)

@@ -90,7 +90,7 @@ class StreamGuard:
         Returns
         -------
         Verdict
-            What is known so far. Tokens wait until there are enough for a segment, so up to 32 have not been read yet.
+            What is known so far. Tokens wait until there are enough for a segment, so the last 32 or so have not been read yet.
 
         Raises
         ------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from alknet_firewall.tokenizer import NO_TOKENS, Tokenizer, Tokens
+from alknet_firewall.tokenizer import NO_TOKENS, Tokenizer, Tokens, joined
 
 LONGEST_WORD = 1_024
 """Characters without the end of a word that are waited for. A longer word is cut there: its tokens may then differ from the whole
@@ -22,12 +22,12 @@ class ArrivingTokens:
         Whether the ids are those of the whole text for certain: no word was longer than :data:`LONGEST_WORD`.
     """
 
-    def __init__(self, tokenizer: Tokenizer, at_least: int) -> None:
-        """Read with a tokenizer, giving out `at_least` tokens at a time."""
+    def __init__(self, tokenizer: Tokenizer, together: int) -> None:
+        """Read with a tokenizer, giving out `together` tokens at a time, or several times as many."""
         self.n_characters, self.is_exact = 0, True
-        self._tokenizer, self._at_least = tokenizer, at_least
-        self._waiting = ""
-        self._unread = 0
+        self._tokenizer, self._together = tokenizer, together
+        self._waiting, self._unread = "", 0
+        self._ready = NO_TOKENS
 
     def feed(self, chunk: str) -> Tokens:
         """Take more text.
@@ -40,29 +40,35 @@ class ArrivingTokens:
         Returns
         -------
         Tokens
-            Settled ones, their offsets counted from the start of the text; none while fewer than `at_least` are settled.
+            Settled ones, their offsets counted from the start of the text; none while too few are settled.
         """
         self.n_characters += len(chunk)
         self._waiting += chunk
         self._unread += len(chunk)
-        if self._unread < self._at_least:  # a character is a token at most, or nearly so: not worth a look
+        if self._unread < self._together // 2:  # not worth a look
             return NO_TOKENS
-        self._unread = 0
         settled = self._tokenizer.encode_settled(self._waiting)
         if len(self._waiting) - _end(settled) > LONGEST_WORD:
             self.is_exact = False
-            return self.close()
-        return self._give(settled[: len(settled) if len(settled) >= self._at_least else 0])
+            settled = self._tokenizer.encode(self._waiting)
+        self._take(settled)
+        return self._give(len(self._ready) // self._together * self._together)
 
     def close(self) -> Tokens:
-        """All tokens that are left, as if the text ended here."""
-        return self._give(self._tokenizer.encode(self._waiting))
+        """All tokens that are left, as the text ends here."""
+        self._take(self._tokenizer.encode(self._waiting))
+        return self._give(len(self._ready))
 
-    def _give(self, tokens: Tokens) -> Tokens:
-        """Let go of the characters of tokens."""
+    def _take(self, tokens: Tokens) -> None:
+        """Exchange the first characters that wait for their tokens."""
         start = self.n_characters - len(self._waiting)
-        self._waiting = self._waiting[_end(tokens) :]
-        return Tokens(tokens.ids, tokens.offsets + np.int64(start))
+        self._ready = joined(self._ready, Tokens(tokens.ids, tokens.offsets + np.int64(start)))
+        self._waiting, self._unread = self._waiting[_end(tokens) :], 0
+
+    def _give(self, n_tokens: int) -> Tokens:
+        """Give out tokens that are ready."""
+        given, self._ready = self._ready[:n_tokens], self._ready[n_tokens:]
+        return given
 
 
 def _end(tokens: Tokens) -> int:
