@@ -43,7 +43,8 @@ def main(environment: Path, out: Path) -> None:
 
 def packages(python: Path) -> dict[str, Any]:
     """What cyclonedx-py finds in an environment, with this project as the main component."""
-    command = [sys.executable, "-m", "cyclonedx_py", "environment", "--output-reproducible", "--no-validate", "--mc-type", "library", "--sv", "1.6"]
+    options = ["--output-reproducible", "--no-validate", "--mc-type", "library", "--sv", "1.6"]
+    command = [sys.executable, "-m", "cyclonedx_py", "environment", *options]
     done = subprocess.run([*command, "--pyproject", ROOT / "pyproject.toml", python], check=True, capture_output=True, encoding="utf-8")
     bill: dict[str, Any] = json.loads(done.stdout)
     return bill
