@@ -18,6 +18,11 @@ from export.corpus.row import Row
 ASKED = ("plain", "plain_goal_tool")
 """Injected instructions that are ordinary requests when a user types them."""
 
+LANGUAGE_ATTACKS = ("direct", "direct", "extract", "jailbreak")
+LANGUAGE_HARMLESS = ("request", "request", "innocent", "problem", "persona", "story")
+LANGUAGE_LEADS = ("request", "problem", "story")
+"""Sections of a language's file that stand in prompts; the leads are followed by an attack as often as by something harmless."""
+
 JSON_KINDS = ("tool_json", "tool_mcp")
 
 
@@ -130,17 +135,14 @@ class Composer(Drawer):
         yield self._disguised(Row(benign, 0, "content", f"people.{kind}", context="short"))
 
     def _language_prompt(self) -> Iterator[Row]:
+        """An attack and a harmless prompt of one language; either may follow a harmless one, so that neither length nor a topic tells."""
         code, sections = self._language()
-        section = self.rng.choice(["direct", "extract", "jailbreak"])
-        attack = self._fill(self.rng.choice(sections[section]))
-        benign_section = self.rng.choice(["request", "request", "innocent"])
-        benign = self._fill(self.rng.choice(sections[benign_section]))
-        if self.rng.random() < 0.25:
-            attack = f"{self._fill(self.rng.choice(sections['request']))}\n{attack}"
-        if self.rng.random() < 0.35:
-            benign = f"{self._fill(self.rng.choice(sections['request']))}\n{benign}"
-        yield self._disguised(Row(attack, 1, "prompt", f"language.{section}", language=code))
-        yield self._disguised(Row(benign, 0, "prompt", f"language.{benign_section}", language=code))
+        for label, kinds in ((1, LANGUAGE_ATTACKS), (0, LANGUAGE_HARMLESS)):
+            section = self.rng.choice(kinds)
+            text = self._fill(self.rng.choice(sections[section]))
+            if self.rng.random() < 0.35:
+                text = f"{self._fill(self.rng.choice(sections[self.rng.choice(LANGUAGE_LEADS)]))}\n{text}"
+            yield self._disguised(Row(text, label, "prompt", f"language.{section}", language=code))
 
     def _language_content(self) -> Iterator[Row]:
         self._pairs += 1

@@ -54,8 +54,9 @@ def test_a_pair_differs_only_in_what_was_put_in(rows):
     for attack, benign in whole[:500]:
         assert (attack.label, benign.label) == (1, 0)
         assert attack.context == benign.context
-        words, others = (set(re.findall(r"\w+", row.text)) for row in (attack, benign))
-        assert len(words & others) >= 0.3 * len(others)
+        first, last = attack.injected
+        document, twin = (set(re.findall(r"\w+", text)) for text in (attack.text[:first] + " " + attack.text[last:], benign.text))
+        assert len(document & twin) >= 0.9 * len(document)  # a word where the two meet may be glued to what was put in
 
 
 def test_every_language_family_wrapper_and_disguise_occurs(rows):
