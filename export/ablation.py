@@ -9,6 +9,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -145,13 +146,23 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
     found = [
         Variant("int8", head_scores(fitted, held, task, plain)),
         Variant("int8, views", head_scores(fitted, viewed, task, plain)),
-        Variant("int8, rank 32", head_scores(fitted, held, task, replace(plain, n_components=32))),
+        *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 256)),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
+        *(Variant(f"int8, segments of {n} tokens", segmented_scores(firewall, n, task, plain)) for n in (8, 32)),
         Variant("int8, segments of attacks not told", head_scores(blind, held, task, plain)),
         Variant("int8, head on public rows alone", head_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
         Variant("int8, head on our corpus alone", head_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
     ]
     return [*found, Variant("int8, residual as second opinion", with_residual(found[0].scores, fitted, held, task))]
+
+
+def segmented_scores(firewall: Firewall, segment: int, task: Task, options: FitOptions) -> Scores:
+    """Logits of the left-out texts by a head on segments of another length."""
+    other = copy(firewall)
+    other.reader = copy(firewall.reader)
+    other.reader.config = replace(firewall.reader.config, segment=segment)
+    fitted, held = (extract(other, examples, LONGEST_CHARACTERS) for examples in (task.fitted, task.held))
+    return head_scores(fitted, held, task, options)
 
 
 def with_residual(logits: Scores, fitted: FeatureSet, held: FeatureSet, task: Task) -> Scores:

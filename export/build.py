@@ -75,7 +75,7 @@ class BuildOptions:
     precision: str = "int8"
     window: int = 256
     stride: int = 192
-    segment: int = 32
+    segment: int = 16
     default_fpr: float = 0.01
     rates: tuple[float, ...] = (0.001, 0.01, 0.05)
 

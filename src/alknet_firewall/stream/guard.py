@@ -24,6 +24,9 @@ EXACT_CHARACTERS = 1_000_000
 """Up to this length a stream's text is kept, and its last verdict is that of a scan. A longer one is read on but no longer kept, so
 what is hidden in it is read in stretches only (:mod:`alknet_firewall.stream.readings`)."""
 
+TOGETHER = 32
+"""Tokens that are read at a time, a few segments: fewer cost nearly as much."""
+
 
 class StreamGuard:
     """Judges one text while it arrives. Made by :meth:`alknet_firewall.firewall.Firewall.stream`.
@@ -64,7 +67,7 @@ class StreamGuard:
         self.verdict = judge.nothing_read()
         self.flagged_at: int | None = None
         self._reader, self._detector, self._judge, self._past = reader, detector, judge, past
-        self._tokens = ArrivingTokens(reader.tokenizer, reader.config.segment)  # fewer at a time cost nearly as much
+        self._tokens = ArrivingTokens(reader.tokenizer, TOGETHER)
         self._windows = ArrivingWindows(reader, past)
         self._views = ArrivingViews(reader, judge.origin, past) if with_views else None
         self._plain, self._hidden = Tally(judge), Tally(judge)
@@ -90,7 +93,7 @@ class StreamGuard:
         Returns
         -------
         Verdict
-            What is known so far. Tokens wait until there are enough for a segment, so the last 32 or so have not been read yet.
+            What is known so far. Tokens wait until there are enough to be worth a look, so the last 32 or so have not been read yet.
 
         Raises
         ------
