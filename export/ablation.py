@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import zlib
 from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -153,6 +154,7 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
         Variant("int8, head on public rows alone", head_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
         Variant("int8, head on our corpus alone", head_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
     ]
+    found += [Variant(f"int8, {name}", head_scores(fitted, held, task, plain, keep)) for name, keep in learning_curve().items()]
     return [*found, Variant("int8, residual as second opinion", with_residual(found[0].scores, fitted, held, task))]
 
 
@@ -163,6 +165,16 @@ def segmented_scores(firewall: Firewall, segment: int, task: Task, options: FitO
     other.reader.config = replace(firewall.reader.config, segment=segment)
     fitted, held = (extract(other, examples, LONGEST_CHARACTERS) for examples in (task.fitted, task.held))
     return head_scores(fitted, held, task, options)
+
+
+def learning_curve() -> dict[str, Callable[[Example], bool]]:
+    """Shares of our own rows, pairs whole, and of its families: what more of either would bring. Public rows are all kept."""
+
+    def share(of: Callable[[Example], str], part: int) -> Callable[[Example], bool]:
+        return lambda e: not is_corpus(e.source) or zlib.crc32(of(e).encode()) % part == 0
+
+    curve = {f"1/{part} of our rows": share(lambda e: e.pair or e.text, part) for part in (8, 4, 2)}
+    return curve | {f"1/{part} of our families": share(lambda e: e.source, part) for part in (4, 2)}
 
 
 def with_residual(logits: Scores, fitted: FeatureSet, held: FeatureSet, task: Task) -> Scores:
