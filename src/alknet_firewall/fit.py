@@ -36,11 +36,11 @@ class FitOptions:
         Of the randomized SVD and of the order of rows.
     """
 
-    n_components: int = 64
-    regularization: float = 0.001
+    n_components: int = 256
+    regularization: float = 0.0003
     rounds: int = 4
     share: float = 0.34
-    caution: float = 10_000.0
+    caution: float = 30_000.0
     seed: int = 0
 
 
