@@ -19,11 +19,11 @@ def torch_step(index: str | None) -> list[str]:
 
 
 def ways(wheel: Path, torch: list[str], data_wheel: Path | None) -> dict[str, list[list[str]]]:
-    """Steps of pip for each way."""
+    """Steps of pip for each way; a download does not see what is installed, so torch is named again."""
     found = {
         BASE: [[str(wheel)]],
         f"{BASE}[report]": [[f"{wheel}[report]"]],
-        f"{BASE}[torch], with torch for CPU": [torch, [f"{wheel}[torch]"]],
+        f"{BASE}[torch], with torch for CPU": [torch, [TORCH, f"{wheel}[torch]"]],
     }
     return found | ({f"{BASE} and a data wheel": [[str(wheel)], [str(data_wheel)]]} if data_wheel else {})
 

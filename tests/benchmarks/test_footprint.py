@@ -302,7 +302,7 @@ def test_ways_install_torch_before_the_extra_and_a_data_wheel_only_when_there_is
     assert steps["alknet-firewall"] == [["ours.whl"]]
     assert steps["alknet-firewall[torch], with torch for CPU"] == [
         [ways.TORCH, "--index-url", "https://torch.example/cpu"],
-        ["ours.whl[torch]"],
+        [ways.TORCH, "ours.whl[torch]"],
     ]
     assert ways.ways(wheel, torch, Path("data.whl")).keys() - steps.keys() == {"alknet-firewall and a data wheel"}
 
