@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def ways_table(results: Mapping[str, Any]) -> str:
     """The ways as a markdown table, with how they were measured below."""
     rows = [
         [
-            f"`{name}`" if " " not in name else name,
+            re.sub(r"^[^ ,]+", r"`\g<0>`", name),
             str(size["packages"]),
             human_bytes(size["download_bytes"]),
             human_bytes(size["disk_bytes"]),
