@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -16,10 +15,7 @@ import pytest
 from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE, file_sha256
 from export.wheel import build_wheel
 
-pytestmark = [
-    pytest.mark.packaging,
-    pytest.mark.skipif(importlib.util.find_spec("hatchling") is None, reason="the tools that build wheels are not installed"),
-]
+pytestmark = pytest.mark.packaging
 
 PROGRAM = """
 import json, sys
