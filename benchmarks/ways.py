@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,11 @@ def torch_step(index: str | None) -> list[str]:
 
 
 def ways(wheel: Path, torch: list[str], data_wheel: Path | None) -> dict[str, list[list[str]]]:
-    """Steps of pip for each way."""
+    """Steps of pip for each way; a download does not see what is installed, so torch is named again."""
     found = {
         BASE: [[str(wheel)]],
         f"{BASE}[report]": [[f"{wheel}[report]"]],
-        f"{BASE}[torch], with torch for CPU": [torch, [f"{wheel}[torch]"]],
+        f"{BASE}[torch], with torch for CPU": [torch, [TORCH, f"{wheel}[torch]"]],
     }
     return found | ({f"{BASE} and a data wheel": [[str(wheel)], [str(data_wheel)]]} if data_wheel else {})
 
@@ -60,7 +61,7 @@ def ways_table(results: Mapping[str, Any]) -> str:
     """The ways as a markdown table, with how they were measured below."""
     rows = [
         [
-            f"`{name}`" if " " not in name else name,
+            re.sub(r"^[^ ,]+", r"`\g<0>`", name),
             str(size["packages"]),
             human_bytes(size["download_bytes"]),
             human_bytes(size["disk_bytes"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -116,9 +117,11 @@ def publish(folder: Path, repo_id: str, tag: str | None = None, *, private: bool
 def _api() -> HfApi:
     """The client, with the token of the environment or of the login; it must not log, for it logs signed addresses."""
     import huggingface_hub
-    from huggingface_hub.utils import logging
+    from huggingface_hub.utils import disable_progress_bars, logging
 
     logging.set_verbosity_error()
+    if not sys.stderr.isatty():
+        disable_progress_bars()
     try:
         token = huggingface_hub.get_token()
     except Exception as err:  # noqa: BLE001 - exchanging a token in CI can fail in many ways; none may show it

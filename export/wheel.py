@@ -70,8 +70,8 @@ def build_wheel(folder: Path, out: Path, version: str, name: str | None = None) 
     ClickException
         If the name or the version cannot be used, or the tools that build wheels are not installed.
     """
-    missing = [tool for tool in ("build", "hatchling") if importlib.util.find_spec(tool) is None]
-    if missing:
+    specs = [importlib.util.find_spec(tool) for tool in ("build", "hatchling")]
+    if any(spec is None or spec.origin is None for spec in specs):  # a folder called build is found too
         raise click.ClickException("Building a wheel needs build and hatchling. Install them with: pip install build hatchling")
     artifact = load_artifact(folder)
     name = name or artifact.config.name

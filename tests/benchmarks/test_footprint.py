@@ -302,7 +302,7 @@ def test_ways_install_torch_before_the_extra_and_a_data_wheel_only_when_there_is
     assert steps["alknet-firewall"] == [["ours.whl"]]
     assert steps["alknet-firewall[torch], with torch for CPU"] == [
         [ways.TORCH, "--index-url", "https://torch.example/cpu"],
-        ["ours.whl[torch]"],
+        [ways.TORCH, "ours.whl[torch]"],
     ]
     assert ways.ways(wheel, torch, Path("data.whl")).keys() - steps.keys() == {"alknet-firewall and a data wheel"}
 
@@ -315,3 +315,10 @@ def test_table_of_ways_gives_sizes_and_how_they_were_measured(results, tmp_path)
     assert done.exit_code == 0
     assert "| `alknet-firewall` | 20 | 149 MB | 446 MB |" in done.output
     assert "Linux x86_64; Python 3.11.7; 2026-01-02." in done.output
+
+
+def test_readme_has_the_measured_ways():
+    shown = ways.ways_table(common.read_results(footprint.WAYS_RESULTS))
+    assert f"<!-- ways -->\n{shown}\n<!-- /ways -->" in (footprint.ROOT / "README.md").read_text(encoding="utf-8"), (
+        "Put in what this prints: python benchmarks/footprint.py --ways --markdown"
+    )

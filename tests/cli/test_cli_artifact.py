@@ -98,6 +98,7 @@ def test_info_for_a_person_shows_the_same_facts_a_line_each(run):
         assert any(line.split()[-1] == shown for line in lines)
     for point in facts["operating_points"]:
         assert any(f"origin {point['origin']}" in line and f"threshold {point['threshold']!r}" in line for line in lines)
+    assert not [line for line in lines if "{" in line or "['" in line]
 
 
 @pytest.mark.parametrize("command", ["info", "verify", "scan"])

@@ -59,6 +59,14 @@ def test_every_example_of_the_readme_is_a_command_that_exists():
         check_example(arguments)
 
 
+def test_every_text_in_an_example_is_flagged(run):
+    """Whoever begins with it must not see that nothing was found."""
+    found = [arguments for arguments in examples(README.read_text(encoding="utf-8")) if "-t" in arguments and arguments[0] == "scan"]
+    assert found
+    for arguments in found:
+        assert run(*arguments).code == 3, arguments
+
+
 def test_stale_block_is_written_anew_and_the_rest_kept():
     readme = (
         "# Title\n<!-- help:info -->\nold\n<!-- /help -->\ntext\n<!-- help:scan --><!-- /help -->\n<!-- help:scan -->\n<!-- /help -->\n"

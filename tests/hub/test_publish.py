@@ -65,6 +65,11 @@ def test_dry_run_shows_sizes_and_makes_no_request(client, folder):
     assert client.hub.requests == []
 
 
+def test_progress_is_for_a_terminal_and_not_for_a_log(publisher, folder):
+    run = publish(publisher, folder, "--tag", "v1")
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 def test_a_second_version_leaves_the_first_where_it_was(publisher, folder, second):
     said = printed(publish(publisher, folder, "--tag", "v2"))
     repository = publisher.hub.repositories[REPOSITORY]

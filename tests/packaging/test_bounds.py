@@ -15,7 +15,7 @@ from shipping import BIN, CACHE, ROOT, SUPPORTED, Distributions, checked, find_p
 pytestmark = pytest.mark.packaging
 
 PYTHON_OF = {"lowest": SUPPORTED[0], "highest": SUPPORTED[-1]}
-RUNTIME_TESTS = ("-m", "not offline_world", "--ignore", "tests/packaging")
+RUNTIME_TESTS = ("-m", "not offline_world and not packaging", "--ignore", "tests/packaging")
 """These need what the group 'test' has, and no tools for building."""
 
 

@@ -237,15 +237,16 @@ def test_an_endless_stream_is_read_on_in_the_memory_of_its_start(embedded, monke
     sizes = []
     tracemalloc.start()
     try:
-        for _ in range(9):
+        for _ in range(16):
             guard.feed(part)
             sizes.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
     assert guard._text is None
-    assert max(sizes[4:]) < sizes[3] + 60_000  # segments in spans, about 300 bytes each, are bounded apart from this
+    # It rises and falls while a window fills. Segments in spans, about 300 bytes each, are bounded apart from this.
+    assert max(sizes[8:]) < max(sizes[:8]) + 60_000
     guard.close()
-    assert_same(guard.verdict, embedded.scan(part * 9, "content", threshold=0, with_views=False))
+    assert_same(guard.verdict, embedded.scan(part * 16, "content", threshold=0, with_views=False))
 
 
 def test_what_is_hidden_in_an_endless_stream_is_found_in_stretches(embedded, monkeypatch):

@@ -139,10 +139,16 @@ def test_the_same_text_gives_the_same_tokens_whatever_came_before(tokenizer):
     assert tokenizer.encode("A tram.").ids.tolist() == expected
 
 
-def test_what_the_library_refuses_is_our_error_without_the_text(tokenizer):
-    """`check_text` refuses a lone surrogate before; this is what stands behind it."""
-    with pytest.raises(InvalidInputError, match="10 characters") as caught:
-        tokenizer.encode("heronsong\ud800")
+def test_what_the_library_refuses_is_our_error_without_the_text(tokenizer, monkeypatch):
+    """What that is differs by version: tokenizers 0.20 reads a lone surrogate, which `check_text` refuses before."""
+
+    class Refusing:
+        def encode(self, text, **_):
+            raise TypeError(f"cannot read {text}")
+
+    monkeypatch.setattr(tokenizer, "_tokenizer", Refusing())
+    with pytest.raises(InvalidInputError, match="9 characters") as caught:
+        tokenizer.encode("heronsong")
     assert "heronsong" not in str(caught.value)
     assert caught.value.__cause__ is None  # the library's own message may quote the text
 

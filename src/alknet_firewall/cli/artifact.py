@@ -49,7 +49,7 @@ def info(artifact: Choice, threads: int | None, output: str) -> None:
         if isinstance(value, dict):
             click.echo(f"{key}:")
             for name, item in value.items():
-                click.echo(f"  {name:<22} {printable(str(item))}")
+                click.echo(f"  {name:<22} {printable(_plain(item))}")
         elif isinstance(value, list):
             click.echo(f"{key}:")
             for point in value:
@@ -150,6 +150,13 @@ def _facts(choice: Choice, threads: int | None) -> dict[str, Any]:
         "versions": {"alknet-firewall": alknet_firewall.__version__, "python": platform.python_version(), **package_versions()},
         "threads": resolve_threads(threads),
     }
+
+
+def _plain(value: Any) -> str:
+    """A value for a person: neither braces nor quotes."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {item}" for name, item in value.items())
+    return "; ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def package_versions() -> dict[str, str]:
