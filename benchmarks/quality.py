@@ -1,7 +1,9 @@
 """Detection on sources left out of training: the artifact beside what a bag of words learns from the same rows, in the same run.
 
-    python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz
-    python benchmarks/quality.py --markdown
+    .venv-export/bin/python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz --rows 14000 --seed 1
+    .venv-export/bin/python benchmarks/quality.py --markdown
+
+Needs the export environment. Rows and seed are those of the artifact's build.
 
 What is left out is what export/corpora.toml lists, or the sources named with --hold-out: it must be what the artifact
 was built without. The peer is TF-IDF with logistic regression, words and characters, fitted on the rows that the
