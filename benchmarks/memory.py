@@ -53,7 +53,7 @@ import safetensors.numpy; mark("import safetensors")
 import alknet_firewall.firewall as f; mark("import alknet_firewall")
 from alknet_firewall.artifact import load_artifact
 from alknet_firewall.hub import resolve
-artifact = load_artifact(resolve(*json.loads(sys.argv[1]))); mark("sha256 of every file, config")
+artifact = load_artifact(resolve(*json.loads(sys.argv[1]))[0]); mark("sha256 of every file, config")
 from alknet_firewall.tokenizer import Tokenizer
 Tokenizer.load(artifact.path("tokenizer.json")); mark("tokenizer")
 from alknet_firewall.encoder import Encoder

@@ -18,7 +18,7 @@ import click
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
-from benchmarks import latency, memory, shares, throughput  # noqa: E402
+from benchmarks import latency, memory, shares, streaming, throughput  # noqa: E402
 from benchmarks.common import median, read_results  # noqa: E402
 from benchmarks.latency import AT, GRAPH, PEAK, SCAN  # noqa: E402
 
@@ -46,7 +46,13 @@ def main(results: Path, out: Path) -> None:
             continue
         save(draw(*(found[n] for n in needed)), out / f"{name}.svg")
         click.echo(f"{name}: drawn")
-    makers = {"latency": latency.tables, "shares": shares.tables, "throughput": throughput.table, "memory": memory.table}
+    makers = {
+        "latency": latency.tables,
+        "shares": shares.tables,
+        "throughput": throughput.table,
+        "memory": memory.table,
+        "streaming": streaming.tables,
+    }
     PAGE.write_text(
         with_tables(PAGE.read_text(encoding="utf-8"), {n: make(found[n]) for n, make in makers.items() if n in found}), encoding="utf-8"
     )

@@ -266,7 +266,7 @@ def test_of_too_many_suspicious_segments_the_worst_are_kept(embedded, monkeypatc
     text = FILLER * 20 + ATTACK + FILLER * 20
     guard = stream(embedded, text, 90, threshold=0.0, with_views=False)
     assert guard._plain.n_segments > 40
-    assert len(guard._plain.kept) <= 10 + 8 + 8 + 1  # two windows came after the last look, and the worst is kept apart
+    assert len(guard._plain.kept) <= 10 + 16 + 16 + 1  # two windows came after the last look, and the worst is kept apart
     assert guard.verdict.score == pytest.approx(embedded.scan(text, "content", with_views=False).score, abs=BATCH_TOLERANCE)
 
 

@@ -25,7 +25,7 @@ EXACT_CHARACTERS = 1_000_000
 what is hidden in it is read in stretches only (:mod:`alknet_firewall.stream.readings`)."""
 
 TOGETHER = 32
-"""Tokens that are read at a time, a few segments: fewer cost nearly as much."""
+"""Tokens that are read at a time at first, a few segments: fewer cost nearly as much. Later up to an eighth of what has been read waits."""
 
 
 class StreamGuard:
@@ -93,7 +93,8 @@ class StreamGuard:
         Returns
         -------
         Verdict
-            What is known so far. Tokens wait until there are enough to be worth a look, so the last 32 or so have not been read yet.
+            What is known so far. Tokens wait until there are enough to be worth a look, so the last 32 or so have not been read yet; in a
+            long text the last 128.
 
         Raises
         ------

@@ -10,6 +10,12 @@ LONGEST_WORD = 1_024
 """Characters without the end of a word that are waited for. A longer word is cut there: its tokens may then differ from the whole
 text's, and :attr:`ArrivingTokens.is_exact` says so."""
 
+MOST_TOGETHER = 4
+"""Times as many tokens as at first that are given out together in a long text."""
+
+PATIENCE = 8
+"""Tokens wait for up to this share of what has been given out: one in so many."""
+
 
 class ArrivingTokens:
     """Gives out each token of a text once, as soon as nothing that follows can change it.
@@ -23,9 +29,9 @@ class ArrivingTokens:
     """
 
     def __init__(self, tokenizer: Tokenizer, together: int) -> None:
-        """Read with a tokenizer, giving out `together` tokens at a time, or several times as many."""
+        """Read with a tokenizer, giving out `together` tokens at a time, or several times as many: in a long text a few more may wait."""
         self.n_characters, self.is_exact = 0, True
-        self._tokenizer, self._together = tokenizer, together
+        self._tokenizer, self._together, self._n_given = tokenizer, together, 0
         self._waiting, self._unread = "", 0
         self._ready = NO_TOKENS
 
@@ -45,14 +51,15 @@ class ArrivingTokens:
         self.n_characters += len(chunk)
         self._waiting += chunk
         self._unread += len(chunk)
-        if self._unread < self._together // 2:  # not worth a look
+        together = self._together * max(1, min(MOST_TOGETHER, self._n_given // (PATIENCE * self._together)))
+        if self._unread < together // 2:  # not worth a look
             return NO_TOKENS
         settled = self._tokenizer.encode_settled(self._waiting)
         if len(self._waiting) - _end(settled) > LONGEST_WORD:
             self.is_exact = False
             settled = self._tokenizer.encode(self._waiting)
         self._take(settled)
-        return self._give(len(self._ready) // self._together * self._together)
+        return self._give(len(self._ready) // together * together)
 
     def close(self) -> Tokens:
         """All tokens that are left, as the text ends here."""
@@ -68,6 +75,7 @@ class ArrivingTokens:
     def _give(self, n_tokens: int) -> Tokens:
         """Give out tokens that are ready."""
         given, self._ready = self._ready[:n_tokens], self._ready[n_tokens:]
+        self._n_given += n_tokens
         return given
 
 
