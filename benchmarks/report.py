@@ -38,7 +38,6 @@ def main(results: Path, out: Path) -> None:
         "latency": (latency_by_length, ("latency",)),
         "throughput": (throughput_by_batch, ("throughput",)),
         "layers": (cost_by_layers, ("layers",)),
-        "quality": (quality_and_latency, ("quality", "latency")),
     }
     for name, (draw, needed) in plots.items():
         if not set(needed) <= set(found):
@@ -97,7 +96,7 @@ def latency_by_length(results: Mapping[str, Any]) -> Any:
     ax.set_xscale("log", base=2)
     ax.set_yscale("log")
     ax.set_xticks(lengths, [str(n) for n in lengths])
-    ax.legend(fontsize=7)
+    ax.legend(fontsize=6, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return ax
 
 
@@ -118,18 +117,6 @@ def cost_by_layers(results: Mapping[str, Any]) -> Any:
     layers = sorted(map(int, results["seconds"]))
     ax.plot(layers, [1000 * median(results["seconds"][str(n)]) for n in layers], marker="o")
     ax.set_ylim(bottom=0)
-    return ax
-
-
-def quality_and_latency(quality: Mapping[str, Any], latency: Mapping[str, Any]) -> Any:
-    """ROC AUC on sources left out, of each origin, beside how long a verdict takes; the bag of words costs next to nothing."""
-    ax = axes(f"milliseconds, batch 1, {AT} tokens", "ROC AUC on sources left out")
-    ours = 1000 * median(latency["seconds"][SCAN][str(AT)])
-    for name, origins in quality["systems"].items():
-        is_peer = name.startswith("TF-IDF")
-        for origin, marker in (("prompt", "o"), ("content", "s")):
-            ax.plot(0.5 if is_peer else ours, origins[origin]["roc_auc"], marker, label=f"{name}, {origin}")
-    ax.legend(fontsize=6)
     return ax
 
 
