@@ -96,3 +96,14 @@ def test_the_last_verdict_of_a_stream_is_that_of_a_scan(text, cuts, origin, embe
     if abs(scanned.score - scanned.threshold) > BATCH_TOLERANCE:
         assert streamed.flagged == scanned.flagged
         assert guard.flagged_at is not None or not streamed.flagged
+
+
+def test_in_a_long_text_more_tokens_are_read_at_a_time_but_never_many_beside_what_has_been():
+    arriving, given, sizes = ArrivingTokens(PLAIN, 4), 0, []
+    for _ in range(400):
+        size = len(arriving.feed(" tram"))
+        if size:
+            assert size <= max(4, given // 8 + 1)
+            sizes.append(size)
+            given += size
+    assert (min(sizes), max(sizes)) == (4, 16)

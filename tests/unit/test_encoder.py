@@ -216,6 +216,7 @@ def test_processors_whose_integers_saturate_get_the_exact_kernel_and_others_the_
     options = sessions.make_session(EMBEDDED_FOLDER / MODEL_FILE, 1).get_session_options()
     assert options.get_session_config_entry("session.x64quantprecision") == ("0" if exact else "1")
     assert (options.graph_optimization_level.name == "ORT_DISABLE_ALL") is exact
+    assert options.get_session_config_entry("session.intra_op.allow_spinning") == "1"
     assert options.get_session_config_entry("session.force_spinning_stop") == "1"
     assert not options.enable_mem_reuse
 

@@ -266,7 +266,10 @@ def test_of_too_many_suspicious_segments_the_worst_are_kept(embedded, monkeypatc
     text = FILLER * 20 + ATTACK + FILLER * 20
     guard = stream(embedded, text, 90, threshold=0.0, with_views=False)
     assert guard._plain.n_segments > 40
-    assert len(guard._plain.kept) <= 10 + 16 + 16 + 1  # two windows came after the last look, and the worst is kept apart
+    config = embedded.artifact.config
+    assert (
+        len(guard._plain.kept) <= 10 + 2 * (config.window.size // config.segment) + 1
+    )  # two windows came after the last look, and the worst is kept apart
     assert guard.verdict.score == pytest.approx(embedded.scan(text, "content", with_views=False).score, abs=BATCH_TOLERANCE)
 
 
@@ -323,13 +326,16 @@ def test_an_artifact_whose_tokenizer_needs_whole_texts_has_no_streams(artifact_c
 
 
 def test_a_stream_costs_little_more_than_a_scan(embedded):
-    """The benchmark says how much; this only catches what would make it useless."""
-    text = text_of(embedded, 1_200)
+    """The benchmark says how much; this only catches what would make it useless.
+
+    Measured on one thread, in its own processor time: two share small runs unevenly.
+    """
+    text, firewall = text_of(embedded, 1_200), Firewall(embedded.artifact, threads=1)
 
     def seconds(work):
-        started = time.perf_counter()
+        started = time.thread_time()
         work()
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
-    tries = [(seconds(lambda: embedded.scan(text, "content")), seconds(lambda: stream(embedded, text, 70))) for _ in range(3)]
-    assert min(streamed / scanned for scanned, streamed in tries) < 2.5
+    tries = [(seconds(lambda: firewall.scan(text, "content")), seconds(lambda: stream(firewall, text, 70))) for _ in range(3)]
+    assert min(streamed / scanned for scanned, streamed in tries) < 1.8
