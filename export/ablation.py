@@ -10,7 +10,6 @@ import fnmatch
 import re
 import zlib
 from collections.abc import Callable, Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from alknet_firewall.verdict import ORIGINS
 from alknet_firewall.windows import batches
 from export.data import Example, is_corpus
 from export.graph import load_backbone
-from export.head import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, source_weights
+from export.head import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with, source_weights
 
 FPR = 0.01
 GROUPS = {
@@ -147,7 +146,7 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
     found = [
         Variant("int8", head_scores(fitted, held, task, plain)),
         Variant("int8, views", head_scores(fitted, viewed, task, plain)),
-        *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 256)),
+        *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 64)),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
         *(Variant(f"int8, segments of {n} tokens", segmented_scores(firewall, n, task, plain)) for n in (8, 32)),
         Variant("int8, segments of attacks not told", head_scores(blind, held, task, plain)),
@@ -160,9 +159,7 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
 
 def segmented_scores(firewall: Firewall, segment: int, task: Task, options: FitOptions) -> Scores:
     """Logits of the left-out texts by a head on segments of another length."""
-    other = copy(firewall)
-    other.reader = copy(firewall.reader)
-    other.reader.config = replace(firewall.reader.config, segment=segment)
+    other = reading_with(firewall, config=replace(firewall.reader.config, segment=segment))
     fitted, held = (extract(other, examples, LONGEST_CHARACTERS) for examples in (task.fitted, task.held))
     return head_scores(fitted, held, task, options)
 

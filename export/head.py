@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import Any
 
 import click
 import numpy as np
@@ -134,11 +135,18 @@ def rounding_differences(firewall: Firewall, exact: Encoder, examples: Sequence[
     -------
     ndarray of shape (n_segments, n_features), float32
     """
-    other = copy(firewall)
-    other.reader = copy(firewall.reader)
-    other.reader.encoder = exact
+    other = reading_with(firewall, encoder=exact)
     shipped, expected = (extract(own, examples, ROUNDED_CHARACTERS).features for own in (firewall, other))
     return shipped - expected
+
+
+def reading_with(firewall: Firewall, **changes: Any) -> Firewall:
+    """The same firewall, but for these attributes of its reader; the one given stays as it is."""
+    other = copy(firewall)
+    other.reader = copy(firewall.reader)
+    for name, value in changes.items():
+        setattr(other.reader, name, value)
+    return other
 
 
 def _calibrate(
