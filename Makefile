@@ -69,7 +69,7 @@ bench: $(VENV)/ready
 bench-all: $(VENV)/ready $(VENV_EXPORT)/ready
 	$(VENV_EXPORT)/bin/python -W ignore benchmarks/peers.py
 	$(VENV_EXPORT)/bin/python benchmarks/layers.py
-	for name in latency throughput memory footprint report; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
+	for name in latency shares throughput memory footprint report; do $(VENV)/bin/python benchmarks/$$name.py || exit 1; done
 
 weights: $(WEIGHTS)/weights.json
 

@@ -44,8 +44,8 @@ def main(rows: int, texts: int, seed: int, artifact: str | None, markdown: bool)
         plain = [row for row in compose(Parts(), rows, seed) if not row.disguise]
         found = []
         for origin in ORIGINS:
-            for name in ("English", "other languages"):
-                own = [row for row in plain if row.origin == origin and (row.language == ENGLISH) == (name == "English")]
+            for name, is_english in (("English", True), ("other languages", False)):
+                own = [row for row in plain if row.origin == origin and (row.language == ENGLISH) == is_english]
                 found.append({"origin": origin, "language": name, **measure(firewall, own[:texts], origin)})
         write_results(RESULTS, {"environment": environment(), "artifact": firewall.artifact.id, "lines": found})
     click.echo(table(read_results(RESULTS)))

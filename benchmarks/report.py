@@ -35,15 +35,15 @@ def main(results: Path, out: Path) -> None:
     found = {path.stem: read_results(path) for path in sorted(results.glob("*.json"))}
     out.mkdir(parents=True, exist_ok=True)
     plots = {
-        "latency": (latency_by_length, ("latency",)),
-        "throughput": (throughput_by_batch, ("throughput",)),
-        "layers": (cost_by_layers, ("layers",)),
+        "latency": latency_by_length,
+        "throughput": throughput_by_batch,
+        "layers": cost_by_layers,
     }
-    for name, (draw, needed) in plots.items():
-        if not set(needed) <= set(found):
-            click.echo(f"{name}: left out, there is no {' and '.join(sorted(set(needed) - set(found)))}.json")
+    for name, draw in plots.items():
+        if name not in found:
+            click.echo(f"{name}: left out, there is no {name}.json")
             continue
-        save(draw(*(found[n] for n in needed)), out / f"{name}.svg")
+        save(draw(found[name]), out / f"{name}.svg")
         click.echo(f"{name}: drawn")
     makers = {
         "latency": latency.tables,
