@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,9 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
     from huggingface_hub.constants import HF_HUB_OFFLINE
 
     offline = offline or HF_HUB_OFFLINE
-    if offline or (_COMMIT.fullmatch(revision) and not force):
+    if force and not offline:
+        _forget(_cached(repo_id, revision, files), files)
+    if offline or _COMMIT.fullmatch(revision):
         cached = _cached(repo_id, revision, files)
         if cached is not None:
             return cached
@@ -163,7 +166,7 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
                 f"{repo_id} at {revision} is not in the cache, and offline mode is on. "
                 f"Fetch it ahead where there is a network: alknet-firewall download {repo_id} --revision {revision}"
             )
-    return _download(repo_id, revision, files, force=force)
+    return _download(repo_id, revision, files)
 
 
 def _cached(repo_id: str, revision: str, files: Sequence[str]) -> Path | None:
@@ -179,7 +182,21 @@ def _cached(repo_id: str, revision: str, files: Sequence[str]) -> Path | None:
     return folder if all((folder / name).exists() for name in files) else None
 
 
-def _download(repo_id: str, revision: str, files: Sequence[str], *, force: bool) -> Path:
+def _forget(folder: Path | None, files: Sequence[str]) -> None:
+    """Take the files of a snapshot out of the cache.
+
+    huggingface_hub's own way to fetch anew (`force_download`) writes over whatever file the server's ETag names, even outside its
+    cache. Here only what lies inside is deleted, to be fetched as if it had never been there.
+    """
+    with suppress(OSError):  # a cache that is read-only stays as it is, and is refused again
+        for path in [] if folder is None else [folder / name for name in files]:
+            content = path.resolve()
+            path.unlink()
+            if content.parent == path.parent.parent.parent.resolve() / "blobs":
+                content.unlink(missing_ok=True)
+
+
+def _download(repo_id: str, revision: str, files: Sequence[str]) -> Path:
     """The snapshot, fetched.
 
     The Hub is asked first which commit the revision is: when it does not answer, huggingface_hub would take what the cache last knew
@@ -195,7 +212,7 @@ def _download(repo_id: str, revision: str, files: Sequence[str], *, force: bool)
         def __init__(self, *args: Any, **options: Any) -> None:
             super().__init__(*args, **{"disable": None, **options})
 
-    options = {"allow_patterns": list(files), "force_download": force, "tqdm_class": TerminalBar}
+    options = {"allow_patterns": list(files), "tqdm_class": TerminalBar}
     try:
         commit = huggingface_hub.HfApi().repo_info(repo_id, revision=revision, timeout=HF_HUB_ETAG_TIMEOUT).sha
         folder = Path(huggingface_hub.snapshot_download(repo_id, revision=revision, **options))

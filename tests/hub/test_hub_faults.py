@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +106,14 @@ def test_wrong_etag_is_no_harm_when_the_bytes_are_right_and_refused_when_two_fil
     hub.faults[:] = [Fault(f"/{name}", etag="b" * 40) for name in ("LICENSE", "NOTICE")]
     other = client.__class__(hub, client.home.with_name("other"))
     failed(other("download", f"{REPOSITORY}@{commit}"), " has ")
+
+
+def test_an_etag_that_leads_out_of_the_cache_does_not_overwrite_a_file_there(hub, client, commit):
+    """huggingface_hub 2.4.0 follows such a name, and a forced download would write through it."""
+    cache = Path(client.python("-c", "from huggingface_hub.constants import HF_HUB_CACHE; print(HF_HUB_CACHE)").stdout.strip())
+    outside = cache.parent / "outside"
+    outside.parent.mkdir(parents=True, exist_ok=True)
+    outside.write_text("not the cache's", encoding="utf-8")
+    hub.faults.append(Fault("/config.json", etag="../../../outside"))
+    assert client("download", f"{REPOSITORY}@{commit}").returncode == 1
+    assert outside.read_text(encoding="utf-8") == "not the cache's"
