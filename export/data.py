@@ -19,10 +19,12 @@ from alknet_firewall.text import check_text
 from alknet_firewall.verdict import ORIGINS, Origin
 from export.corpus.compose import compose
 from export.corpus.parts import Parts
+from export.corpus.row import Row
 
 CONTENT_KINDS = ("indirect", "benign-context", "benign-docs", "benign-multilingual-context")
 """Kinds of rows without an ``origin`` that were retrieved rather than typed."""
 
+ENGLISH = "en"
 CORPUS = "corpus:"
 """Sources of our own corpus begin with this; the family follows."""
 
@@ -54,11 +56,16 @@ class Example:
 
 
 def corpus_examples(n_rows: int, seed: int) -> list[Example]:
-    """Rows of our own corpus; the source is the family."""
+    """Rows of our own corpus; the source is the family, and outside English the language too: ``corpus:language.direct.de``."""
     return [
-        Example(row.text, row.label, _origin(row.as_dict()), CORPUS + row.family, row.injected, None if row.pair is None else str(row.pair))
+        Example(row.text, row.label, _origin(row.as_dict()), _source(row), row.injected, None if row.pair is None else str(row.pair))
         for row in compose(Parts(), n_rows, seed)
     ]
+
+
+def _source(row: Row) -> str:
+    """What a row of our own corpus is left out with."""
+    return CORPUS + row.family + ("" if row.language == ENGLISH else f".{row.language}")
 
 
 def is_corpus(source: str) -> bool:

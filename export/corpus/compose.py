@@ -37,8 +37,8 @@ class Composer(Drawer):
             (self._prompt_long, 0.8),
             (self._content_pair, 3.0),
             (self._content_bare, 1.0),
-            (self._language_prompt, 1.6),
-            (self._language_content, 1.4),
+            (self._language_prompt, 2.6),
+            (self._language_content, 2.2),
         ]
         functions, weights = zip(*makers, strict=True)
         while True:

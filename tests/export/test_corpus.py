@@ -164,3 +164,14 @@ def test_readers_can_undo_encodings():
     assert codecs.decode(DISGUISES["rot13"](text, rng), "rot13") == text
     assert "".join(chr(ord(c) - 0xE0000) for c in DISGUISES["tags"](text, rng)) == text
     assert "".join(c for c in DISGUISES["zero_width"](text, rng) if c.isprintable() and c != "\u00ad").replace("\u00ad", "") == text
+
+
+def test_rows_in_other_languages_can_be_left_out_by_language():
+    from export.data import corpus_examples, split_examples
+
+    examples = corpus_examples(3000, 3)
+    kept, held_out = split_examples(examples, ["corpus:language.*.de"])
+    assert held_out
+    assert all(e.source.endswith(".de") for e in held_out)
+    assert any(e.source.endswith(".fr") for e in kept)
+    assert {"corpus:document"} <= {e.source for e in kept}
