@@ -1,6 +1,6 @@
 """Detection on sources left out of training: the artifact beside what a bag of words learns from the same rows, in the same run.
 
-    .venv-export/bin/python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz --rows 14000 --seed 1
+    .venv-export/bin/python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz --rows 20000 --seed 1
     .venv-export/bin/python benchmarks/quality.py --markdown
 
 Needs the export environment. Rows and seed are those of the artifact's build.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,9 @@ def at_default(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict
             labels = {e.label for e, _ in own if e.source == source}
             sources[source] = {"n": len(flags), "flagged": sum(flags) / len(flags), "labels": sorted(labels)}
         scores, labels_ = np.array([v.score for _, v in own]), np.array([e.label for e, _ in own])
-        found[origin] = {"threshold": own[0][1].threshold, "calibration_error": calibration(scores, labels_)[0], "sources": sources}
+        error, bins = calibration(scores, labels_)
+        reliability = [asdict(b) for b in bins]
+        found[origin] = {"threshold": own[0][1].threshold, "calibration_error": error, "reliability": reliability, "sources": sources}
     return found
 
 

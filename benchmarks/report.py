@@ -38,6 +38,7 @@ def main(results: Path, out: Path) -> None:
         "latency": latency_by_length,
         "throughput": throughput_by_batch,
         "layers": cost_by_layers,
+        "quality": reliability,
     }
     for name, draw in plots.items():
         if name not in found:
@@ -117,6 +118,18 @@ def cost_by_layers(results: Mapping[str, Any]) -> Any:
     layers = sorted(map(int, results["seconds"]))
     ax.plot(layers, [1000 * median(results["seconds"][str(n)]) for n in layers], marker="o")
     ax.set_ylim(bottom=0)
+    return ax
+
+
+def reliability(results: Mapping[str, Any]) -> Any:
+    """Share of attacks by score, on the left-out texts."""
+    ax = axes("mean score", "share of attacks")
+    ax.plot([0, 1], [0, 1], color="#888888", linestyle=":", linewidth=1)
+    for origin, own in results["default"].items():
+        bins = own["reliability"]
+        ax.plot([b["mean_score"] for b in bins], [b["attack_share"] for b in bins], marker="o", label=origin)
+        ax.axvline(own["threshold"], color=ax.lines[-1].get_color(), linestyle="--", linewidth=1)
+    ax.legend()
     return ax
 
 

@@ -24,7 +24,6 @@ sys.path[:0] = [str(ROOT)]
 from alknet_firewall import Firewall  # noqa: E402
 from alknet_firewall.artifact import MODEL_FILE  # noqa: E402
 from alknet_firewall.judging import rate  # noqa: E402
-from alknet_firewall.pooling import segment_features  # noqa: E402
 from alknet_firewall.sessions import integers_are_exact, session_options  # noqa: E402
 from alknet_firewall.views import views  # noqa: E402
 from alknet_firewall.windows import batches  # noqa: E402
@@ -60,14 +59,14 @@ def stages(firewall: Firewall, text: str) -> dict[str, Callable[[], Any]]:
     (window,) = reader.windows(0, text)
     (batch,) = batches([window.ids], 1)
     states = reader.encoder.hidden_states(batch.ids, batch.mask, reader.pasts["content"])[0]
-    segments = reader.describe(window, segment_features(states, reader.config.segment))
+    segments = reader.describe(window, states)
     return {
         WHOLE: lambda: firewall.scan(text, "content"),
         "tokenizer": lambda: reader.tokenizer.encode(text),
         "views": lambda: list(views(text)),
         "windows": lambda: list(batches([window.ids], 1)),
         "graph": lambda: reader.encoder.hidden_states(batch.ids, batch.mask, reader.pasts["content"]),
-        "pooling": lambda: reader.describe(window, segment_features(states, reader.config.segment)),
+        "pooling and words": lambda: reader.describe(window, states),
         "head": lambda: rate(segments, firewall.detector),
     }
 

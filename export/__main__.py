@@ -206,6 +206,14 @@ def mix_adapters(first: Path, second: Path, share: float, out: Path) -> None:
 @click.option("--name", default="small", show_default=True, help="Name of the artifact.")
 @click.option("--adapter", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="What 'train' wrote.")
 @click.option("--precision", type=click.Choice(["int8", "fp32"]), default="int8", show_default=True, help="Of the graph.")
+@click.option(
+    "--word-rows",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Rows of our own corpus, those of --rows among them, of which at least the words are read.",
+)
 def build(
     folder: Path,
     layer: int,
@@ -218,6 +226,7 @@ def build(
     name: str,
     adapter: Path | None,
     precision: str,
+    word_rows: int,
 ) -> None:
     """Export, quantise, fit the head, compare with torch, and write an artifact; fail when it does not say what torch says.
 
@@ -228,11 +237,12 @@ def build(
     from alknet_firewall.cli.options import friendly_errors
     from export.build import BuildOptions
     from export.build import build as run
+    from export.data import further_examples
 
     fitted, held = _split(data, rows, seed, hold_out, hold_out_listed)
     options = BuildOptions(name=name, adapter=adapter, layer=layer, precision=precision)
     with friendly_errors():
-        artifact, report = run(folder, out, fitted, held, options)
+        artifact, report = run(folder, out, fitted, held, options, further_examples(fitted, held, word_rows, seed))
     click.echo(json.dumps({"artifact": artifact.id, "folder": str(out), "parity": report.as_dict()}, indent=2))
 
 

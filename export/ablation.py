@@ -21,14 +21,15 @@ from alknet_firewall.bags import UNKNOWN, worst_segments
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import FitOptions, fit_detector
 from alknet_firewall.parity.sides import torch_states
-from alknet_firewall.pooling import segment_features
 from alknet_firewall.ranking import Ranking, Scores, bootstrap, threshold_at
 from alknet_firewall.reader import Segment
 from alknet_firewall.verdict import ORIGINS
 from alknet_firewall.windows import batches
 from export.data import Example, is_corpus
+from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with
 from export.graph import load_backbone
-from export.head import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with, source_weights
+from export.head import fit_scorer, source_weights
+from export.wording import wording_logits
 
 FPR = 0.01
 GROUPS = {
@@ -95,8 +96,7 @@ def bag_of_words(task: Task, analyzer: str, n_grams: tuple[int, int]) -> Scores:
 
 def torch_features(firewall: Firewall, backbone: Any, layers: Sequence[int], examples: Sequence[Example]) -> dict[int, FeatureSet]:
     """Features at several layers of a torch backbone, for the windows and prefixes of an artifact."""
-    found: dict[int, list[list[Segment]]] = {layer: [[] for _ in examples] for layer in layers}
-    size = firewall.artifact.config.segment
+    found: dict[int, list[list[list[Segment]]]] = {layer: [[] for _ in examples] for layer in layers}
     for origin in ORIGINS:
         prefix = np.array(firewall.artifact.config.prefixes[origin].ids, np.int64)
         chosen = [i for i, e in enumerate(examples) if e.origin == origin]
@@ -107,20 +107,36 @@ def torch_features(firewall: Firewall, backbone: Any, layers: Sequence[int], exa
                 for row, index in enumerate(batch.indices):
                     window = windows[index]
                     for layer in layers:
-                        own = segment_features(states[layer][row, : len(window.ids)], size)
-                        found[layer][window.text] += firewall.reader.describe(window, own)
-    return {layer: feature_set(segments, examples) for layer, segments in found.items()}
+                        found[layer][window.text].append(firewall.reader.describe(window, states[layer][row, : len(window.ids)]))
+    return {layer: feature_set(own, examples) for layer, own in found.items()}
 
 
 def head_scores(
     fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool] | None = None
 ) -> Scores:
-    """Logits of the left-out texts by a head fitted on the (kept) others."""
-    chosen = np.array([i for i, e in enumerate(task.fitted) if keep is None or keep(e)])
-    own = fitted.subset(chosen)
-    labels, weights = np.array([task.fitted[i].label for i in chosen]), source_weights([task.fitted[i] for i in chosen])
+    """Logits of the left-out texts by a head on hidden states alone, fitted on the (kept) others."""
+    own, labels, weights = _kept(fitted, task, keep)
     detector = fit_detector(own.features, own.texts, labels, weights, options, own.known)
     return worst_segments(detector.logits(held.features), held.texts)
+
+
+def worded_scores(
+    fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool] | None = None
+) -> Scores:
+    """Logits of the left-out texts by a head on hidden states and on words, as it ships."""
+    return fit_scorer(*_kept(fitted, task, keep), options).texts(held)
+
+
+def word_scores(fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions) -> Scores:
+    """Logits of the left-out texts by the words of their segments alone."""
+    scorer = fit_scorer(*_kept(fitted, task, None), options)
+    return worst_segments(wording_logits(scorer.wording, held.pieces).astype(np.float64), held.texts)
+
+
+def _kept(fitted: FeatureSet, task: Task, keep: Callable[[Example], bool] | None) -> tuple[FeatureSet, Any, Scores]:
+    """Features, labels and weights of the texts that are fitted on."""
+    chosen = np.array([i for i, e in enumerate(task.fitted) if keep is None or keep(e)])
+    return fitted.subset(chosen), np.array([task.fitted[i].label for i in chosen]), source_weights([task.fitted[i] for i in chosen])
 
 
 def torch_variants(task: Task, firewall: Firewall, weights: Path, adapter: Path) -> list[Variant]:
@@ -146,14 +162,17 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
     found = [
         Variant("int8", head_scores(fitted, held, task, plain)),
         Variant("int8, views", head_scores(fitted, viewed, task, plain)),
+        Variant("words of segments alone", word_scores(fitted, held, task, plain)),
+        Variant("int8 and words", worded_scores(fitted, held, task, plain)),
+        Variant("int8 and words, views: what ships", worded_scores(fitted, viewed, task, plain)),
         *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 64)),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
         *(Variant(f"int8, segments of {n} tokens", segmented_scores(firewall, n, task, plain)) for n in (8, 32)),
         Variant("int8, segments of attacks not told", head_scores(blind, held, task, plain)),
-        Variant("int8, head on public rows alone", head_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
-        Variant("int8, head on our corpus alone", head_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
+        Variant("int8 and words, public rows alone", worded_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
+        Variant("int8 and words, our corpus alone", worded_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
     ]
-    found += [Variant(f"int8, {name}", head_scores(fitted, held, task, plain, keep)) for name, keep in learning_curve().items()]
+    found += [Variant(f"int8 and words, {name}", worded_scores(fitted, held, task, plain, keep)) for name, keep in learning_curve().items()]
     return [*found, Variant("int8, residual as second opinion", with_residual(found[0].scores, fitted, held, task))]
 
 

@@ -52,9 +52,10 @@ from alknet_firewall.verdict import ORIGINS, Origin
 from export.card import model_card
 from export.data import Example
 from export.graph import OPSET, export_graph
-from export.head import fit_head
+from export.head import Scorer, fit_head
 from export.quantize import RECIPE
 from export.weights import WeightsRecord, load_record
+from export.wording import blank_wording
 
 PREFIX_TEXTS: dict[Origin, str] = {"prompt": "User message:\n", "content": "Retrieved content:\n"}
 FIRST_TOKEN = 1
@@ -81,7 +82,12 @@ class BuildOptions:
 
 
 def build(
-    weights: Path, out: Path, examples: Sequence[Example], held_out: Sequence[Example], options: BuildOptions
+    weights: Path,
+    out: Path,
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+    options: BuildOptions,
+    worded: Sequence[Example] = (),
 ) -> tuple[Artifact, ParityReport]:
     """Build an artifact, compare it with torch, and refuse when they differ too much.
 
@@ -96,6 +102,8 @@ def build(
     held_out : sequence of Example
         Other sources, to set the thresholds on; when there are none, sources are left out in turn.
     options : BuildOptions
+    worded : sequence of Example, optional
+        More to fit on, of which only the words are read.
 
     Returns
     -------
@@ -120,12 +128,14 @@ def build(
     with _exact(weights, options) as exact:
         pasts = _pasts(exact, config)
         tensors = {f"prefix.{o}.{part}": getattr(past, part) for o, past in pasts.items() for part in ("keys", "values")}
-        draft = _write(out, config, tensors, _blank_detector(config))
-        _say(f"fitting the head on {len(examples)} texts")
-        head = fit_head(Firewall(draft), examples, held_out, options.rates, exact=None if options.precision == "fp32" else exact)
-    fitted_on = FittedOn(len(examples), sum(e.label for e in examples), len({e.source for e in examples}))
+        draft = _write(out, config, tensors, _blank(config))
+        _say(f"fitting the head on {len(examples)} texts, and on the words of {len(worded)} more")
+        rounded = None if options.precision == "fp32" else exact
+        head = fit_head(Firewall(draft), examples, held_out, options.rates, exact=rounded, worded=worded)
+    everything = [*examples, *worded]
+    fitted_on = FittedOn(len(everything), sum(e.label for e in everything), len({e.source for e in everything}))
     config = replace(config, calibration=head.calibration, operating_points=head.points, fitted_on=fitted_on)
-    artifact = _write(out, config, tensors, head.detector)
+    artifact = _write(out, config, tensors, head.scorer)
     _say("comparing with torch")
     report = check_parity(Firewall(artifact), weights, options.adapter)
     (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
@@ -200,16 +210,16 @@ def _exact(weights: Path, options: BuildOptions) -> Iterator[Encoder]:
         yield Encoder(path, resolve_threads())
 
 
-def _blank_detector(config: ArtifactConfig) -> Detector:
+def _blank(config: ArtifactConfig) -> Scorer:
     """A head that has seen nothing, to load the graph and the prefixes with before there is another."""
-    n_features = 2 * config.encoder.hidden_size
+    n_features = 2 * config.encoder.hidden_size + 1
     ones, none = np.ones(n_features, np.float32), np.zeros(1, np.float32)
-    return Detector(0 * ones, ones, np.eye(1, n_features, dtype=np.float32), none, none)
+    return Scorer(Detector(0 * ones, ones, np.eye(1, n_features, dtype=np.float32), none, none), blank_wording())
 
 
-def _write(out: Path, config: ArtifactConfig, tensors: dict[str, Array], detector: Detector) -> Artifact:
+def _write(out: Path, config: ArtifactConfig, tensors: dict[str, Array], scorer: Scorer) -> Artifact:
     """Write what depends on the head, then the self-test that it answers, and open the folder as an artifact."""
-    save_tensors(out / DETECTOR_FILE, {**tensors, **detector.as_tensors()})
+    save_tensors(out / DETECTOR_FILE, {**tensors, **scorer.detector.as_tensors(), **scorer.wording.as_tensors()})
     (out / CONFIG_FILE).write_text(json.dumps(config.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for name in (PARITY_FILE, SELFTEST_FILE, "README.md"):
         (out / name).write_text("{}\n", encoding="utf-8")

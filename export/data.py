@@ -87,6 +87,12 @@ def all_examples(paths: Iterable[Path], n_rows: int, seed: int) -> list[Example]
     return [*file_examples(paths), *(corpus_examples(n_rows, seed) if n_rows else [])]
 
 
+def further_examples(examples: Sequence[Example], held_out: Sequence[Example], n_rows: int, seed: int) -> list[Example]:
+    """Rows of our own corpus that are not among those at hand, nor from a source that is left out."""
+    texts, sources = {e.text for e in (*examples, *held_out)}, {e.source for e in held_out}
+    return [e for e in corpus_examples(n_rows, seed) if e.text not in texts and e.source not in sources]
+
+
 def split_examples(examples: Iterable[Example], hold_out: Iterable[str]) -> tuple[list[Example], list[Example]]:
     """What to fit on, and what whole sources are left out.
 

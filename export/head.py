@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from collections import Counter
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass
-from typing import Any
 
-import click
 import numpy as np
 
-from alknet_firewall.bags import Values, known_labels, renumbered, worst_segments
+from alknet_firewall.bags import Values, worst_segments
 from alknet_firewall.calibration import fit_calibration, operating_points
 from alknet_firewall.config import Calibration, OperatingPoint
 from alknet_firewall.detector import Detector, calibrated
 from alknet_firewall.encoder import Encoder
 from alknet_firewall.firewall import Firewall
-from alknet_firewall.fit import FitOptions, fit_detector
-from alknet_firewall.reader import Segment
+from alknet_firewall.fit import FitOptions, fit_detector, taught_segments
 from alknet_firewall.tensors import FloatArray, IntArray
-from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
+from alknet_firewall.verdict import ORIGINS, Origin
+from alknet_firewall.wording import Wording
 from export.data import Example, sample_examples
+from export.features import LONGEST_CHARACTERS, FeatureSet, Words, extract, read_words, reading_with
+from export.wording import fit_wording, wording_logits
 
 FOLDS = 5
-SHARPNESS = 0.17
+SHARPNESS = 0.22
 """Logits are softened by this after calibration: a score may be no sharper than the arithmetic behind it, so that what
 int8 rounds moves it by at most 0.02 (docs/adr/003). Neither the order of texts nor a verdict depends on it."""
 
@@ -35,46 +33,28 @@ MOST_LENGTH: dict[Origin, float] = {"prompt": 0.2, "content": float("inf")}
 attacks at 1 % false positives and no long jailbreak of one source; with 0.2 it finds 0.49 and all of them, and 1.6 % of
 long harmless prompts are flagged."""
 
-LONGEST_CHARACTERS = 3_000
-"""Texts are fitted on up to here: what follows in a long text is more of the same, and takes most of the time."""
-
-ROUNDED_TEXTS, ROUNDED_CHARACTERS = 400, 800
-"""How many texts, and how much of each, show what rounding does: 10,000 differences of 1,152 numbers."""
-
-CHUNK = 64
+ROUNDED_TEXTS, ROUNDED_CHARACTERS = 800, 800
+"""How many texts, and how much of each, show what rounding does: 20,000 differences of 1,152 numbers."""
 
 
 @dataclass(frozen=True)
-class FeatureSet:
-    """Segments of all examples.
+class Scorer:
+    """What gives segments their logits: weights of n-grams, and a head on hidden states and on what they say."""
 
-    Attributes
-    ----------
-    features : ndarray of shape (n_segments, n_features), float32
-    texts : ndarray of shape (n_segments,), int64
-        Which example a segment belongs to.
-    known : ndarray of shape (n_segments,), int64
-        Label of a segment where the example says which characters are the attack, else :data:`alknet_firewall.bags.UNKNOWN`.
-    lengths : ndarray of shape (n_examples,), int64
-        Segments of each example's own text, views not counted.
-    """
+    detector: Detector
+    wording: Wording
 
-    features: FloatArray
-    texts: IntArray
-    known: IntArray
-    lengths: IntArray
-
-    def subset(self, chosen: IntArray) -> FeatureSet:
-        """The segments of the chosen examples, which are counted from 0 again."""
-        kept, texts = renumbered(self.texts, chosen, len(self.lengths))
-        return FeatureSet(self.features[kept], texts, self.known[kept], self.lengths[chosen])
+    def texts(self, data: FeatureSet) -> Values:
+        """Logit of the worst segment of each example."""
+        words = wording_logits(self.wording, data.pieces)
+        return worst_segments(self.detector.logits(np.concatenate([data.features, words[:, None]], axis=1)), data.texts)
 
 
 @dataclass(frozen=True)
 class Head:
     """What :func:`fit_head` fits."""
 
-    detector: Detector
+    scorer: Scorer
     calibration: dict[str, Calibration]
     points: tuple[OperatingPoint, ...]
 
@@ -86,6 +66,7 @@ def fit_head(
     rates: Sequence[float],
     options: FitOptions | None = None,
     exact: Encoder | None = None,
+    worded: Sequence[Example] = (),
 ) -> Head:
     """Fit the head; calibrate it and set its thresholds on scores of sources that were left out.
 
@@ -102,6 +83,8 @@ def fit_head(
     options : FitOptions, optional
     exact : Encoder, optional
         The same graph in fp32, when the one that ships is not: the head is told what integers do to its features.
+    worded : sequence of Example, optional
+        More to fit on, of which only the words are read: that takes a hundredth of the time.
 
     Returns
     -------
@@ -110,16 +93,58 @@ def fit_head(
     options = options or FitOptions()
     data = extract(firewall, examples, LONGEST_CHARACTERS)
     labels, weights = np.array([e.label for e in examples]), source_weights(examples)
+    words = read_words(firewall, worded, LONGEST_CHARACTERS) if worded else None
     rounding = None if exact is None else rounding_differences(firewall, exact, sample_examples(examples, ROUNDED_TEXTS, options.seed))
-    detector = fit_detector(data.features, data.texts, labels, weights, options, data.known, rounding)
+    scorer = fit_scorer(data, labels, weights, options, rounding, words, source_weights([*examples, *worded]))
     if held_out:
         watched, judged = extract(firewall, held_out, with_views=True), held_out
-        logits = worst_segments(detector.logits(watched.features), watched.texts)
+        logits = scorer.texts(watched)
         described = f"{len(held_out)} texts of {len({e.source for e in held_out})} sources that neither backbone nor head saw"
     else:
         watched, judged, logits = data, examples, out_of_fold_logits(data, labels, weights, folds(examples), options)
         described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
-    return Head(detector, *_calibrate(logits, watched.lengths, judged, rates, described))
+    return Head(scorer, *_calibrate(logits, watched.lengths, judged, rates, described))
+
+
+def fit_scorer(
+    data: FeatureSet,
+    labels: IntArray,
+    weights: Values,
+    options: FitOptions,
+    rounding: FloatArray | None = None,
+    words: Words | None = None,
+    shared: Values | None = None,
+) -> Scorer:
+    """Fit a head on hidden states, then weights of n-grams on the segments that it takes for attacks, and join the two.
+
+    Parameters
+    ----------
+    data : FeatureSet
+    labels : ndarray of shape (n_examples,), int64
+    weights : ndarray of shape (n_examples,), float64
+        How much each text of `data` counts.
+    options : FitOptions
+    rounding : ndarray of shape (n_differences, 2 * hidden_size), float32, optional
+        As for :func:`alknet_firewall.fit.fit_detector`.
+    words : Words, optional
+        More texts for the weights of n-grams, fitted once more with the segments of these that the first weights take for attacks.
+    shared : ndarray of shape (n_examples + n_worded,), float64, optional
+        How much each text counts then, those of `data` first. Goes with `words`.
+
+    Returns
+    -------
+    Scorer
+    """
+    detector = fit_detector(data.features, data.texts, labels, weights, options, data.known, rounding)
+    truth, chosen = taught_segments(detector.logits(data.features), data.texts, labels, data.known, options)
+    wording = fit_wording(data.pieces, data.texts, truth, chosen, weights, options)
+    if words is not None and shared is not None:
+        said = wording_logits(wording, words.pieces).astype(np.float64)
+        more_truth, more_chosen = taught_segments(said, words.texts, words.labels, words.known, options)
+        texts = np.concatenate([data.texts, words.texts + len(labels)])
+        truth, chosen = np.concatenate([truth, more_truth]), np.concatenate([chosen, more_chosen])
+        wording = fit_wording([*data.pieces, *words.pieces], texts, truth, chosen, shared, options)
+    return Scorer(detector.listening(wording_logits(wording, data.pieces), options.wording), wording)
 
 
 def rounding_differences(firewall: Firewall, exact: Encoder, examples: Sequence[Example]) -> FloatArray:
@@ -133,20 +158,12 @@ def rounding_differences(firewall: Firewall, exact: Encoder, examples: Sequence[
 
     Returns
     -------
-    ndarray of shape (n_segments, n_features), float32
+    ndarray of shape (n_segments, 2 * hidden_size), float32
+        What words say is exact in both.
     """
     other = reading_with(firewall, encoder=exact)
     shipped, expected = (extract(own, examples, ROUNDED_CHARACTERS).features for own in (firewall, other))
     return shipped - expected
-
-
-def reading_with(firewall: Firewall, **changes: Any) -> Firewall:
-    """The same firewall, but for these attributes of its reader; the one given stays as it is."""
-    other = copy(firewall)
-    other.reader = copy(firewall.reader)
-    for name, value in changes.items():
-        setattr(other.reader, name, value)
-    return other
 
 
 def _calibrate(
@@ -160,36 +177,6 @@ def _calibrate(
         calibration[str(origin)] = fit_calibration(logits[own], lengths[own], labels[own], SHARPNESS, MOST_LENGTH[origin])
         scores[own] = calibrated(logits[own], lengths[own], calibration[origin])
     return calibration, operating_points(scores, labels, origins.tolist(), rates, described)
-
-
-def extract(firewall: Firewall, examples: Sequence[Example], longest: int | None = None, *, with_views: bool = False) -> FeatureSet:
-    """Features of every segment of every example, in the order of the examples; of the first `longest` characters, or of all."""
-    segments: list[list[Segment]] = []
-    with click.progressbar(range(0, len(examples), CHUNK), label="features", file=sys.stderr) as chunks:
-        for start in chunks:
-            part = examples[start : start + CHUNK]
-            rows: list[list[Segment]] = [[] for _ in part]
-            texts, origins = [e.text[:longest] for e in part], [e.origin for e in part]
-            for index, own in firewall.reader.segments(texts, origins, with_views=with_views):
-                rows[index] += own
-            segments += rows
-    return feature_set(segments, examples)
-
-
-def feature_set(segments: Sequence[Sequence[Segment]], examples: Sequence[Example]) -> FeatureSet:
-    """The segments of each example as arrays."""
-    return FeatureSet(
-        np.stack([s.features for own in segments for s in own]),
-        np.repeat(np.arange(len(segments)), [len(own) for own in segments]),
-        np.array(
-            [
-                label
-                for own, e in zip(segments, examples, strict=True)
-                for label in known_labels([(s.start, s.end) for s in own], e.injected)
-            ]
-        ),
-        np.array([sum(s.view == PLAIN for s in own) for own in segments]),
-    )
 
 
 def folds(examples: Sequence[Example]) -> IntArray:
@@ -209,6 +196,5 @@ def out_of_fold_logits(data: FeatureSet, labels: IntArray, weights: Values, fold
     for left_out in sorted(set(fold.tolist())):
         kept, out = np.flatnonzero(fold != left_out), np.flatnonzero(fold == left_out)
         fitted, judged = data.subset(kept), data.subset(out)
-        detector = fit_detector(fitted.features, fitted.texts, labels[kept], weights[kept], options, fitted.known)
-        logits[out] = worst_segments(detector.logits(judged.features), judged.texts)
+        logits[out] = fit_scorer(fitted, labels[kept], weights[kept], options).texts(judged)
     return logits

@@ -97,6 +97,32 @@ class Detector:
             raise ShapeError("Features must be finite numbers. The graph gave none: verify the artifact.")
         return np.asarray(logits, np.float64)
 
+    def listening(self, values: npt.NDArray[Any], weight: float) -> Detector:
+        """The head with one more feature that adds to the logit, as a direction of its own in the subspace.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_segments,)
+            What that feature is like, to standardise it with.
+        weight : float
+            What the logit rises by when it rises by 1.
+
+        Returns
+        -------
+        Detector
+            Of one feature and one component more.
+        """
+        mean, scale = float(values.mean()), max(float(values.std()), 1e-6)
+        n_components, n_features = self.components.shape
+        components = np.zeros((n_components + 1, n_features + 1), np.float32)
+        components[:-1, :-1], components[-1, -1] = self.components, 1.0
+
+        def longer(array: FloatArray, value: float) -> FloatArray:
+            return np.append(array, np.float32(value))
+
+        bias = (self.bias + weight * mean).astype(np.float32)
+        return Detector(longer(self.mean, mean), longer(self.scale, scale), components, longer(self.weights, weight * scale), bias)
+
     def as_tensors(self) -> dict[str, Array]:
         """Named arrays for :func:`alknet_firewall.tensors.save_tensors`."""
         return {f"detector.{field.name}": getattr(self, field.name) for field in fields(self)}

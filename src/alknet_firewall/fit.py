@@ -32,6 +32,8 @@ class FitOptions:
         Share of an attack's segments, the worst ones, that count as attack from the second round on; always at least one.
     caution : float
         How much what rounding does to the features is held against a direction, beside its variance.
+    wording : float
+        What the logit rises by when that of a segment's words rises by 1.
     seed : int
         Of the randomized SVD and of the order of rows.
     """
@@ -41,6 +43,7 @@ class FitOptions:
     rounds: int = 4
     share: float = 0.34
     caution: float = 30_000.0
+    wording: float = 0.3
     seed: int = 0
 
 
@@ -104,15 +107,37 @@ def fit_detector(
     components = _components((features - mean) / scale, options)
     projected = ((features - mean) / scale) @ components.T
     known = np.full(len(texts), UNKNOWN, np.int64) if known is None else known
-    truth, chosen = _segment_labels(texts, labels, known), np.ones(len(texts), bool)
-    chosen &= truth != UNKNOWN
+    truth = _segment_labels(texts, labels, known)
+    chosen = truth != UNKNOWN
     metric = _metric(projected, None if rounding is None else (rounding / scale) @ components.T, options)
     coefficients, intercept = np.zeros(len(components)), 0.0
     for _ in range(options.rounds):
         share = weights[texts] / np.maximum(1, np.bincount(texts[chosen], minlength=len(labels)))[texts]
         coefficients, intercept = _logistic(projected[chosen], truth[chosen], share[chosen], metric, options)
-        chosen = (truth != UNKNOWN) & _witnesses(projected @ coefficients, texts, labels, known, options.share)
+        _, chosen = taught_segments(projected @ coefficients, texts, labels, known, options)
     return Detector(mean, scale, components, coefficients.astype(np.float32), np.array([intercept], np.float32))
+
+
+def taught_segments(
+    logits: Values, texts: IntArray, labels: IntArray, known: IntArray, options: FitOptions
+) -> tuple[IntArray, npt.NDArray[np.bool_]]:
+    """What each segment is taught as, and whether it is.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_segments,)
+        By the last head.
+    texts, labels, known, options
+        As for :func:`fit_detector`.
+
+    Returns
+    -------
+    truth : ndarray of shape (n_segments,), int64
+    chosen : ndarray of shape (n_segments,), bool
+        All segments of harmless texts and all known ones, and the worst share of every other attack's.
+    """
+    truth = _segment_labels(texts, labels, known)
+    return truth, (truth != UNKNOWN) & _witnesses(logits, texts, labels, known, options.share)
 
 
 def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:

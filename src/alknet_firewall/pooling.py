@@ -12,8 +12,8 @@ import numpy as np
 from alknet_firewall.errors import ShapeError
 from alknet_firewall.tensors import FloatArray, IntArray
 
-POOLING = "segment_and_running_mean"
-"""Name of this pooling in an artifact's config."""
+POOLING = "segment_and_running_mean, wording"
+"""Name in an artifact's config of this pooling, and of :mod:`alknet_firewall.wording` beside it."""
 
 
 def segment_ends(n_tokens: int, segment: int) -> IntArray:
@@ -24,14 +24,15 @@ def segment_ends(n_tokens: int, segment: int) -> IntArray:
     n_tokens : int
         Real tokens of the window, at least 1.
     segment : int
-        Tokens of a segment. The last one takes the remainder, so it has up to ``2 * segment - 1``; a short window is one segment.
+        Tokens of a segment. A remainder of at least half as many is a segment of its own, a shorter one goes to the last: so the last has
+        from ``segment / 2`` up to ``1.5 * segment`` tokens. A short window is one segment.
 
     Returns
     -------
     ndarray of shape (n_segments,), int64
         Increasing; the last is `n_tokens`.
     """
-    n_segments = max(1, n_tokens // segment)
+    n_segments = max(1, (n_tokens + segment // 2) // segment)
     ends = np.arange(1, n_segments + 1, dtype=np.int64) * segment
     ends[-1] = n_tokens
     return ends

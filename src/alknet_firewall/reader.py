@@ -16,6 +16,7 @@ from alknet_firewall.tokenizer import Tokenizer
 from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
 from alknet_firewall.views import View, views
 from alknet_firewall.windows import batches, window_starts
+from alknet_firewall.wording import Wording
 
 BATCH_SIZE = 8
 """Windows that go through the graph together by default."""
@@ -33,6 +34,9 @@ class Segment:
     start, end : int
         Half-open range of characters in the text.
     features : ndarray of shape (n_features,), float32
+        What its hidden states say, then what its words say (:mod:`alknet_firewall.pooling`, :mod:`alknet_firewall.wording`).
+    text : str
+        Its own characters, as they stand in the view.
     view : str
         Which view of the text it was read in; ``plain`` is the text itself.
     """
@@ -40,6 +44,7 @@ class Segment:
     start: int
     end: int
     features: FloatArray
+    text: str
     view: str = PLAIN
 
 
@@ -92,13 +97,14 @@ class Reader:
         where = str(artifact.path(DETECTOR_FILE))
         self.pasts = {origin: _load_past(tensors, origin, where) for origin in ORIGINS}
         _check_fit(artifact, self.pasts)
+        self.wording = Wording.from_tensors(tensors, where)
         self.tokenizer = Tokenizer.load(artifact.path(TOKENIZER_FILE))
         self.encoder = Encoder(artifact.path(MODEL_FILE), threads, provider)
 
     @property
     def n_features(self) -> int:
         """Length of a segment's features."""
-        return 2 * self.config.encoder.hidden_size
+        return 2 * self.config.encoder.hidden_size + 1
 
     def segments(
         self,
@@ -148,7 +154,7 @@ class Reader:
             chosen = [window for window in windows if origins[window.text] == origin]
             past = pasts[origin] if pasts and chosen else None
             for window, states in self.hidden_states(chosen, origin, batch_size=batch_size, past=past):
-                yield window.text, self.describe(window, segment_features(states, self.config.segment))
+                yield window.text, self.describe(window, states)
 
     def windows(self, index: int, text: str) -> Iterator[Window]:
         """The windows of one text, in order; every token is in at least one. `index` says which text it is."""
@@ -195,14 +201,39 @@ class Reader:
             for row, index in zip(states, batch.indices, strict=True):
                 yield windows[index], row[: len(windows[index].ids)]
 
-    def describe(self, window: Window, features: FloatArray) -> list[Segment]:
-        """The segments of one window, with their characters, from their features of shape (n_segments, n_features)."""
+    def describe(self, window: Window, states: FloatArray) -> list[Segment]:
+        """The segments of one window, from its hidden states of shape (n_tokens, hidden_size)."""
+        cut = self.cut(window)
+        features = self._features(states, [text for _, _, text in cut])
+        return [Segment(start, end, row, text, window.view) for (start, end, text), row in zip(cut, features, strict=True)]
+
+    def cut(self, window: Window) -> list[tuple[int, int, str]]:
+        """Of each segment of one window, start and end in the text, and its own characters as they stand in the view."""
         ends = segment_ends(len(window.ids), self.config.segment)
-        starts = [0, *ends[:-1]]
         return [
-            Segment(int(window.offsets[a:b, 0].min()), int(window.offsets[a:b, 1].max()), row, window.view)
-            for a, b, row in zip(starts, ends, features, strict=True)
+            (int(window.offsets[a:b, 0].min()), int(window.offsets[a:b, 1].max()), text)
+            for a, b, text in zip([0, *ends[:-1]], ends, self.tokenizer.pieces(window.ids, ends), strict=True)
         ]
+
+    def features(self, ids: IntArray, states: FloatArray) -> FloatArray:
+        """Features of the segments of one window.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n_tokens,), int64
+        states : ndarray of shape (n_tokens, hidden_size), float32
+            Hidden states of these tokens, from wherever.
+
+        Returns
+        -------
+        ndarray of shape (n_segments, n_features), float32
+        """
+        return self._features(states, self.tokenizer.pieces(ids, segment_ends(len(ids), self.config.segment)))
+
+    def _features(self, states: FloatArray, pieces: Sequence[str]) -> FloatArray:
+        """What the hidden states of each segment of a window say, then what its words say."""
+        words = self.wording.logits(pieces)
+        return np.concatenate([segment_features(states, self.config.segment), words[:, None]], axis=1)
 
 
 def _check_batch_size(batch_size: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ LOOKAHEAD = 2
 """Characters after a word that can decide where it ends: ``'r`` is a word of one kind before an ``e`` and of another before anything else,
 and white space leaves its last character to the word after it."""
 
+
+REPLACEMENT = "\ufffd"
+"""What the library makes of bytes that are no whole character."""
 
 PIECE = 1 << 16
 """Characters that the library is given at a time where a text can be cut."""
@@ -166,6 +170,24 @@ class Tokenizer:
         open_words = {word for word, end in zip(encoding.word_ids, tokens.offsets[:, 1], strict=True) if end > len(text) - LOOKAHEAD}
         n_settled = next((i for i, word in enumerate(encoding.word_ids) if word in open_words), len(tokens.ids))
         return tokens[:n_settled]
+
+    def pieces(self, ids: IntArray, ends: IntArray) -> list[str]:
+        """The text of consecutive runs of tokens.
+
+        Parameters
+        ----------
+        ids : ndarray of shape (n_tokens,), int64
+        ends : ndarray of shape (n_runs,), int64
+            Where each run ends, increasing; the last is `n_tokens`.
+
+        Returns
+        -------
+        list of str
+            One a run; together they are the text of all tokens. A character whose bytes lie in two runs belongs to the second.
+        """
+        so_far = [self._tokenizer.decode(ids[:end].tolist(), skip_special_tokens=False) for end in ends]
+        bounds = [0, *(len(text.rstrip(REPLACEMENT)) for text in so_far[:-1]), len(so_far[-1])]
+        return [so_far[-1][start:end] for start, end in pairwise(bounds)]
 
     def _encoding(self, text: str) -> Any:
         """What the library makes of a text."""

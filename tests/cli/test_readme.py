@@ -67,6 +67,13 @@ def test_every_text_in_an_example_is_flagged(run):
         assert run(*arguments).code == 3, arguments
 
 
+def test_the_table_of_operating_points_is_the_artifacts(embedded):
+    readme = README.read_text(encoding="utf-8")
+    points = embedded.artifact.config.operating_points
+    expected = [f"| {p.origin} | {p.fpr:g} | {p.tpr:.2f} | {p.n_benign} | {p.n_attack} |" for p in points]
+    assert [line for line in readme.splitlines() if line in expected] == expected
+
+
 def test_stale_block_is_written_anew_and_the_rest_kept():
     readme = (
         "# Title\n<!-- help:info -->\nold\n<!-- /help -->\ntext\n<!-- help:scan --><!-- /help -->\n<!-- help:scan -->\n<!-- /help -->\n"

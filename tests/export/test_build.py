@@ -67,17 +67,19 @@ def test_the_artifact_loads_and_tells_where_it_came_from(built, weights, adapter
 
 
 def test_scikit_learn_and_the_shipped_head_agree(built, examples):
-    """The stored head says what the estimator it came from says: components survive the way through the file."""
+    """The stored head says what the estimators it came from say: components and weights of n-grams survive the way through the file."""
     from alknet_firewall import Firewall
-    from alknet_firewall.fit import FitOptions, fit_detector
-    from export.head import LONGEST_CHARACTERS, extract, source_weights
+    from alknet_firewall.fit import FitOptions
+    from export.features import LONGEST_CHARACTERS, extract
+    from export.head import Scorer, fit_scorer, source_weights
 
     artifact, _ = built
     firewall = Firewall.from_pretrained(artifact.folder)
     data = extract(firewall, examples, LONGEST_CHARACTERS)
     labels = np.array([e.label for e in examples])
-    again = fit_detector(data.features, data.texts, labels, source_weights(examples), FitOptions(), data.known)
-    np.testing.assert_allclose(firewall.detector.logits(data.features), again.logits(data.features), atol=1e-3)
+    again = fit_scorer(data, labels, source_weights(examples), FitOptions())
+    np.testing.assert_allclose(Scorer(firewall.detector, firewall.reader.wording).texts(data), again.texts(data), atol=1e-3)
+    assert firewall.reader.wording.weights.any()
     gram = firewall.detector.components @ firewall.detector.components.T
     np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-4)
 

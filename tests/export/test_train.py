@@ -111,7 +111,7 @@ def test_segment_features_are_those_of_the_runtime():
 
     states = np.random.default_rng(0).normal(size=(150, 8)).astype(np.float32)
     np.testing.assert_allclose(_segment_features(torch.from_numpy(states), 32).numpy(), segment_features(states, 32), atol=1e-5)
-    assert len(segment_ends(150, 32)) == 4
+    assert len(segment_ends(150, 32)) == 5
 
 
 def run(folder, weights, options, **changes):

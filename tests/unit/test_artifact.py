@@ -198,7 +198,7 @@ def test_a_manifest_that_is_no_object_is_named(document, light_copy, change_file
     refused(light_copy, MANIFEST_FILE, "must be an object")
 
 
-@pytest.mark.parametrize("version", [0, 1, 3, 2.0, True, "2", None])
+@pytest.mark.parametrize("version", [0, 2, 4, 3.0, True, "3", None])
 @pytest.mark.parametrize("name", [MANIFEST_FILE, CONFIG_FILE])
 def test_another_schema_version_is_named(name, version, edit_json):
     folder = edit_json(name, lambda document: {**document, "schema_version": version})
@@ -206,8 +206,8 @@ def test_another_schema_version_is_named(name, version, edit_json):
 
 
 def test_a_newer_schema_says_what_to_do(edit_json):
-    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 3})
-    refused(folder, MANIFEST_FILE, "has schema_version 3; this version of alknet-firewall reads 2.*Install")
+    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 4})
+    refused(folder, MANIFEST_FILE, "has schema_version 4; this version of alknet-firewall reads 3.*Install")
 
 
 MANIFEST_EDITS = {
@@ -340,10 +340,11 @@ def spoil(name, value):
 
 
 TENSORS = [f"detector.{name}" for name in ("mean", "scale", "components", "weights", "bias")]
+WORDING = ["wording.weights"]
 PREFIXES = [f"prefix.{origin}.{part}" for origin in ("prompt", "content") for part in ("keys", "values")]
 
 
-@pytest.mark.parametrize("name", [*TENSORS, *PREFIXES])
+@pytest.mark.parametrize("name", [*TENSORS, *PREFIXES, *WORDING])
 def test_a_missing_tensor_is_named(name, edit_tensors):
     refused(edit_tensors(lambda tensors: tensors.pop(name)), DETECTOR_FILE, f"tensor {name} is missing")
 

@@ -162,3 +162,18 @@ def test_logits_are_the_head_on_the_projections(embedded):
     features = (detector.mean + random.normal(size=(50, detector.n_features)) * detector.scale).astype(np.float32)
     expected = detector.project(features).astype(np.float64) @ detector.weights + detector.bias[0]
     np.testing.assert_allclose(detector.logits(features), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def test_one_more_feature_adds_to_the_logit_and_is_a_direction_of_its_own():
+    rng = np.random.default_rng(1)
+    features, values = rng.normal(size=(20, N_FEATURES)).astype(np.float32), rng.normal(3.0, 2.0, size=20).astype(np.float32)
+    plain = make_detector()
+    longer = plain.listening(values, 0.25)
+    both = np.concatenate([features, values[:, None]], axis=1)
+    np.testing.assert_allclose(longer.logits(both), plain.logits(features) + 0.25 * values, atol=1e-5)
+    np.testing.assert_allclose(longer.project(both)[:, :-1], plain.project(features), atol=1e-6)
+    np.testing.assert_allclose(longer.project(both)[:, -1], (values - values.mean()) / values.std(), atol=1e-5)
+
+
+def test_a_feature_that_never_changes_may_be_added():
+    assert np.isfinite(make_detector().listening(np.zeros(5, np.float32), 0.3).direction).all()

@@ -13,14 +13,16 @@ from alknet_firewall.pooling import segment_ends, segment_features
         (1, 4, [1]),
         (3, 4, [3]),
         (4, 4, [4]),
-        (7, 4, [7]),
+        (5, 4, [5]),
+        (6, 4, [4, 6]),
         (8, 4, [4, 8]),
-        (11, 4, [4, 11]),
+        (9, 4, [4, 9]),
+        (11, 4, [4, 8, 11]),
         (12, 4, [4, 8, 12]),
         (3, 1, [1, 2, 3]),
     ],
 )
-def test_the_last_segment_takes_the_remainder(n_tokens, segment, ends):
+def test_a_short_remainder_goes_to_the_last_segment(n_tokens, segment, ends):
     assert segment_ends(n_tokens, segment).tolist() == ends
 
 

@@ -252,3 +252,24 @@ def test_what_treats_some_texts_differently_is_taken_out_at_load(change, tokeniz
     text = "<|im_start|> is what  it says"
     np.testing.assert_array_equal(other.encode(text).ids, tokenizer.encode(text).ids)
     np.testing.assert_array_equal(other.encode(text).offsets, tokenizer.encode(text).offsets)
+
+
+@pytest.mark.parametrize("text", ["plain words", "日本語のテキストです。指示", "Ünïcödé 🙂🙃👩‍👩‍👧 family", "tabs\tand\n\nlines  "])
+@pytest.mark.parametrize("run", [1, 2, 3, 16])
+def test_pieces_are_the_text_and_no_character_is_cut(text, run, tokenizer):
+    ids = tokenizer.encode(text).ids
+    ends = np.minimum(np.arange(run, len(ids) + run, run), len(ids))
+    pieces = tokenizer.pieces(ids, ends)
+    assert len(pieces) == len(ends)
+    assert "".join(pieces) == text
+
+
+def test_the_piece_of_a_cut_character_is_the_later_one(tokenizer):
+    ids = tokenizer.encode("指").ids
+    assert len(ids) > 1
+    assert tokenizer.pieces(ids, np.arange(1, len(ids) + 1)) == [*[""] * (len(ids) - 1), "指"]
+
+
+def test_bytes_that_are_no_character_are_still_in_a_piece(tokenizer):
+    ids = tokenizer.encode("指").ids[:1]
+    assert tokenizer.pieces(np.concatenate([ids, ids]), np.array([1, 2])) == ["", "\ufffd\ufffd"]

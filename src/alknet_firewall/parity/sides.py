@@ -17,7 +17,6 @@ from alknet_firewall.artifact import TOKENIZER_FILE, file_sha256
 from alknet_firewall.detector import calibrated
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError, missing_dependency
 from alknet_firewall.firewall import Firewall
-from alknet_firewall.pooling import segment_features
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.verdict import Origin
 from alknet_firewall.windows import batches, window_starts
@@ -71,7 +70,7 @@ def torch_side(firewall: Firewall, model: Any, weights: Path, texts: Sequence[st
 
     tokenizer = PreTrainedTokenizerFast(tokenizer_file=str(weights / TOKENIZER_FILE), split_special_tokens=True)
     ids = [np.array(tokenizer(text, add_special_tokens=False)["input_ids"], np.int64) for text in texts]
-    window, segment = firewall.artifact.config.window, firewall.artifact.config.segment
+    window = firewall.artifact.config.window
     windows = [
         (index, part[start : start + window.size])
         for index, part in enumerate(ids)
@@ -83,7 +82,7 @@ def torch_side(firewall: Firewall, model: Any, weights: Path, texts: Sequence[st
         rows = torch_states(model, prefix, batch.ids, batch.mask)[-1]
         for row, index in zip(rows, batch.indices, strict=True):
             states[index] = row[: len(windows[index][1])]
-    features = [segment_features(s, segment) for s in states]
+    features = [firewall.reader.features(part, s) for (_, part), s in zip(windows, states, strict=True)]
     return _side(firewall, origin, ids, [index for index, _ in windows], states, features)
 
 
@@ -111,7 +110,7 @@ def artifact_side(firewall: Firewall, texts: Sequence[str], origin: Origin) -> S
         _, row = computed[id(window)]
         owners.append(window.text)
         states.append(row)
-        features.append(segment_features(row, firewall.artifact.config.segment))
+        features.append(firewall.reader.features(window.ids, row))
     return _side(firewall, origin, [firewall.reader.tokenizer.encode(text).ids for text in texts], owners, states, features)
 
 

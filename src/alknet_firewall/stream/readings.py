@@ -6,7 +6,6 @@ from array import array
 from collections.abc import Sequence
 
 from alknet_firewall.encoder import Past
-from alknet_firewall.pooling import segment_features
 from alknet_firewall.reader import Reader, Segment
 from alknet_firewall.verdict import Origin
 from alknet_firewall.views import View, views
@@ -65,8 +64,7 @@ class ArrivingViews:
         self._known = {key: self._known.get(key, []) for key in keys}
         windows = [window for i in fresh for window in self._reader.view_windows(i, found[i])]
         for window, states in self._reader.hidden_states(windows, self._origin, past=self._past):
-            features = segment_features(states, self._reader.config.segment)
-            self._known[keys[window.text]].append(self._reader.describe(window, features))
+            self._known[keys[window.text]].append(self._reader.describe(window, states))
         return [window for i in fresh for window in self._known[keys[i]]]
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from alknet_firewall.continuing import extend
 from alknet_firewall.encoder import Before, Past
-from alknet_firewall.pooling import segment_features
 from alknet_firewall.reader import Reader, Segment, Window
 from alknet_firewall.tensors import IntArray
 from alknet_firewall.tokenizer import NO_TOKENS, Tokens, joined
@@ -85,5 +84,4 @@ class ArrivingWindows:
     def _segments(self) -> list[Segment]:
         """The segments of the open window."""
         tokens = self._last[-self._n_open :]
-        features = segment_features(self._states[: self._n_open], self._reader.config.segment)
-        return self._reader.describe(Window(0, tokens.ids, tokens.offsets), features)
+        return self._reader.describe(Window(0, tokens.ids, tokens.offsets), self._states[: self._n_open])

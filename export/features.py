@@ -1,0 +1,138 @@
+"""Examples -> what the head sees of them, by the very graph that ships."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass
+from typing import Any
+
+import click
+import numpy as np
+
+from alknet_firewall.bags import known_labels, renumbered
+from alknet_firewall.firewall import Firewall
+from alknet_firewall.reader import Segment
+from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.verdict import PLAIN
+from export.data import Example
+
+LONGEST_CHARACTERS = 3_000
+"""Texts are fitted on up to here: what follows in a long text is more of the same, and takes most of the time."""
+
+CHUNK = 64
+"""Examples that are read at a time."""
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Segments of all examples.
+
+    Attributes
+    ----------
+    features : ndarray of shape (n_segments, 2 * hidden_size), float32
+        What their hidden states say.
+    windows : tuple of (int, tuple of str)
+        Each window: which example it belongs to, and the text of its segments.
+    texts : ndarray of shape (n_segments,), int64
+        Which example a segment belongs to.
+    known : ndarray of shape (n_segments,), int64
+        Label of a segment where the example says which characters are the attack, else :data:`alknet_firewall.bags.UNKNOWN`.
+    lengths : ndarray of shape (n_examples,), int64
+        Segments of each example's own text, views not counted.
+    """
+
+    features: FloatArray
+    windows: tuple[tuple[int, tuple[str, ...]], ...]
+    texts: IntArray
+    known: IntArray
+    lengths: IntArray
+
+    @property
+    def pieces(self) -> list[tuple[str, ...]]:
+        """Text of the segments of each window."""
+        return [own for _, own in self.windows]
+
+    def subset(self, chosen: IntArray) -> FeatureSet:
+        """The segments of the chosen examples, which are counted from 0 again; `chosen` increases."""
+        kept, texts = renumbered(self.texts, chosen, len(self.lengths))
+        position = {int(text): i for i, text in enumerate(chosen)}
+        windows = tuple((position[text], own) for text, own in self.windows if text in position)
+        return FeatureSet(self.features[kept], windows, texts, self.known[kept], self.lengths[chosen])
+
+
+@dataclass(frozen=True)
+class Words:
+    """Segments of examples of which the words are read and nothing else.
+
+    Attributes
+    ----------
+    pieces : list of tuple of str
+        Text of the segments of each window.
+    texts, known : ndarray of shape (n_segments,), int64
+        As in :class:`FeatureSet`.
+    labels : ndarray of shape (n_examples,), int64
+    """
+
+    pieces: list[tuple[str, ...]]
+    texts: IntArray
+    known: IntArray
+    labels: IntArray
+
+
+def read_words(firewall: Firewall, examples: Sequence[Example], longest: int) -> Words:
+    """Words of every segment of every example, up to the first `longest` characters of it; the graph is not run."""
+    windows = [
+        (index, firewall.reader.cut(window))
+        for index, example in enumerate(examples)
+        for window in firewall.reader.windows(index, example.text[:longest])
+    ]
+    known = [known_labels([(start, end) for start, end, _ in cut], examples[index].injected) for index, cut in windows]
+    return Words(
+        [tuple(text for _, _, text in cut) for _, cut in windows],
+        np.repeat([index for index, _ in windows], [len(cut) for _, cut in windows]),
+        np.concatenate([np.array(own, np.int64) for own in known]),
+        np.array([e.label for e in examples]),
+    )
+
+
+def extract(firewall: Firewall, examples: Sequence[Example], longest: int | None = None, *, with_views: bool = False) -> FeatureSet:
+    """Features of every segment of every example, in the order of the examples; of the first `longest` characters, or of all."""
+    windows: list[list[list[Segment]]] = []
+    with click.progressbar(range(0, len(examples), CHUNK), label="features", file=sys.stderr) as chunks:
+        for start in chunks:
+            part = examples[start : start + CHUNK]
+            rows: list[list[list[Segment]]] = [[] for _ in part]
+            texts, origins = [e.text[:longest] for e in part], [e.origin for e in part]
+            for index, own in firewall.reader.segments(texts, origins, with_views=with_views):
+                rows[index].append(own)
+            windows += rows
+    return feature_set(windows, examples)
+
+
+def feature_set(windows: Sequence[Sequence[Sequence[Segment]]], examples: Sequence[Example]) -> FeatureSet:
+    """The segments of each window of each example as arrays."""
+    segments = [[s for window in own for s in window] for own in windows]
+    return FeatureSet(
+        np.stack([s.features[:-1] for own in segments for s in own]),
+        tuple((i, tuple(s.text for s in window)) for i, own in enumerate(windows) for window in own),
+        np.repeat(np.arange(len(segments)), [len(own) for own in segments]),
+        np.array(
+            [
+                label
+                for own, e in zip(segments, examples, strict=True)
+                for label in known_labels([(s.start, s.end) for s in own], e.injected)
+            ]
+        ),
+        np.array([sum(s.view == PLAIN for s in own) for own in segments]),
+    )
+
+
+def reading_with(firewall: Firewall, **changes: Any) -> Firewall:
+    """The same firewall, but for these attributes of its reader; the one given stays as it is."""
+    other = copy(firewall)
+    other.reader = copy(firewall.reader)
+    for name, value in changes.items():
+        setattr(other.reader, name, value)
+    return other
