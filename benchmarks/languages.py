@@ -25,10 +25,10 @@ from alknet_firewall.tensors import IntArray  # noqa: E402
 from alknet_firewall.verdict import ORIGINS, Origin  # noqa: E402
 from benchmarks.common import environment, markdown_table, read_results, write_results  # noqa: E402
 from export.corpus.parts import read_list  # noqa: E402
+from export.data import ENGLISH  # noqa: E402
 
 TEXTS = Path(__file__).with_name("languages")
 RESULTS = ROOT / "benchmarks" / "results" / "languages.json"
-ENGLISH = "en"
 OTHERS = "others together"
 
 

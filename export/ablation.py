@@ -123,7 +123,7 @@ def head_scores(
 def worded_scores(
     fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool] | None = None
 ) -> Scores:
-    """Logits of the left-out texts by a head on hidden states and on words, as it ships."""
+    """Logits of the left-out texts by a head on hidden states and on words, without the rows of which only the words are read."""
     return fit_scorer(*_kept(fitted, task, keep), options).texts(held)
 
 
@@ -164,7 +164,7 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
         Variant("int8, views", head_scores(fitted, viewed, task, plain)),
         Variant("words of segments alone", word_scores(fitted, held, task, plain)),
         Variant("int8 and words", worded_scores(fitted, held, task, plain)),
-        Variant("int8 and words, views: what ships", worded_scores(fitted, viewed, task, plain)),
+        Variant("int8 and words, views", worded_scores(fitted, viewed, task, plain)),
         *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 64)),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
         *(Variant(f"int8, segments of {n} tokens", segmented_scores(firewall, n, task, plain)) for n in (8, 32)),

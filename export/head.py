@@ -93,9 +93,9 @@ def fit_head(
     options = options or FitOptions()
     data = extract(firewall, examples, LONGEST_CHARACTERS)
     labels, weights = np.array([e.label for e in examples]), source_weights(examples)
-    words = read_words(firewall, worded, LONGEST_CHARACTERS) if worded else None
+    words = (read_words(firewall, worded, LONGEST_CHARACTERS), source_weights([*examples, *worded])) if worded else None
     rounding = None if exact is None else rounding_differences(firewall, exact, sample_examples(examples, ROUNDED_TEXTS, options.seed))
-    scorer = fit_scorer(data, labels, weights, options, rounding, words, source_weights([*examples, *worded]))
+    scorer = fit_scorer(data, labels, weights, options, rounding, words)
     if held_out:
         watched, judged = extract(firewall, held_out, with_views=True), held_out
         logits = scorer.texts(watched)
@@ -112,8 +112,7 @@ def fit_scorer(
     weights: Values,
     options: FitOptions,
     rounding: FloatArray | None = None,
-    words: Words | None = None,
-    shared: Values | None = None,
+    words: tuple[Words, Values] | None = None,
 ) -> Scorer:
     """Fit a head on hidden states, then weights of n-grams on the segments that it takes for attacks, and join the two.
 
@@ -126,10 +125,9 @@ def fit_scorer(
     options : FitOptions
     rounding : ndarray of shape (n_differences, 2 * hidden_size), float32, optional
         As for :func:`alknet_firewall.fit.fit_detector`.
-    words : Words, optional
-        More texts for the weights of n-grams, fitted once more with the segments of these that the first weights take for attacks.
-    shared : ndarray of shape (n_examples + n_worded,), float64, optional
-        How much each text counts then, those of `data` first. Goes with `words`.
+    words : (Words, ndarray of shape (n_examples + n_worded,), float64), optional
+        More texts for the weights of n-grams, fitted once more with the segments of these that the first weights take for attacks; and
+        how much each text counts then, those of `data` first.
 
     Returns
     -------
@@ -138,12 +136,13 @@ def fit_scorer(
     detector = fit_detector(data.features, data.texts, labels, weights, options, data.known, rounding)
     truth, chosen = taught_segments(detector.logits(data.features), data.texts, labels, data.known, options)
     wording = fit_wording(data.pieces, data.texts, truth, chosen, weights, options)
-    if words is not None and shared is not None:
-        said = wording_logits(wording, words.pieces).astype(np.float64)
-        more_truth, more_chosen = taught_segments(said, words.texts, words.labels, words.known, options)
-        texts = np.concatenate([data.texts, words.texts + len(labels)])
+    if words is not None:
+        more, shared = words
+        said = wording_logits(wording, more.pieces).astype(np.float64)
+        more_truth, more_chosen = taught_segments(said, more.texts, more.labels, more.known, options)
+        texts = np.concatenate([data.texts, more.texts + len(labels)])
         truth, chosen = np.concatenate([truth, more_truth]), np.concatenate([chosen, more_chosen])
-        wording = fit_wording([*data.pieces, *words.pieces], texts, truth, chosen, shared, options)
+        wording = fit_wording([*data.pieces, *more.pieces], texts, truth, chosen, shared, options)
     return Scorer(detector.listening(wording_logits(wording, data.pieces), options.wording), wording)
 
 

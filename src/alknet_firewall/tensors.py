@@ -77,11 +77,11 @@ def load_tensors(path: Path) -> dict[str, Array]:
         raise ArtifactCorruptError(f"{path} is not a readable safetensors file. Fetch or build the artifact again.") from err
 
 
-def float_tensor(tensors: Mapping[str, Any], name: str, where: str) -> FloatArray:
-    """One float32 array by name, or the error that says what is wrong with it."""
+def float_tensor(tensors: Mapping[str, Any], name: str, where: str, stored: str = "float32") -> FloatArray:
+    """One array by name as float32, or the error that says what is wrong with it; `stored` is the type it must have on disk."""
     tensor = tensors.get(name)
-    if tensor is None or tensor.dtype != np.float32:
-        problem = "is missing" if tensor is None else f"is {tensor.dtype}, not float32"
+    if tensor is None or tensor.dtype != stored:
+        problem = "is missing" if tensor is None else f"is {tensor.dtype}, not {stored}"
         raise ArtifactCorruptError(f"{where}: tensor {name} {problem}. Fetch or build the artifact again.")
-    array: FloatArray = tensor
+    array: FloatArray = tensor.astype(np.float32, copy=False)
     return array

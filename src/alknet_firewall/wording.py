@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alknet_firewall.errors import ArtifactCorruptError
-from alknet_firewall.tensors import Array, FloatArray, IntArray
+from alknet_firewall.tensors import Array, FloatArray, IntArray, float_tensor
 
 WEIGHTS = "wording.weights"
 """Name of the tensor."""
@@ -125,15 +125,12 @@ class Wording:
         ArtifactCorruptError
             If the tensor is missing, not float16, not finite, or not a power of two long.
         """
-        found = tensors.get(WEIGHTS, np.zeros(0))
-        problem = None
-        if found.dtype != np.float16:
-            problem = f"is {found.dtype}, not float16" if WEIGHTS in tensors else "is missing"
-        elif found.ndim != 1 or len(found) < 2 or len(found) & (len(found) - 1) or not np.isfinite(found).all():
-            problem = "must be one row of finite numbers, a power of two long"
-        if problem:
-            raise ArtifactCorruptError(f"{where}: tensor {WEIGHTS} {problem}. Fetch or build the artifact again.")
-        return cls(found.astype(np.float32))
+        found = float_tensor(tensors, WEIGHTS, where, stored="float16")
+        if found.ndim != 1 or len(found) < 2 or len(found) & (len(found) - 1) or not np.isfinite(found).all():
+            raise ArtifactCorruptError(
+                f"{where}: tensor {WEIGHTS} must be one row of finite numbers, a power of two long. Fetch or build the artifact again."
+            )
+        return cls(found)
 
 
 def n_grams(pieces: Sequence[str]) -> tuple[list[NGrams], IntArray, IntArray]:

@@ -8,8 +8,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT)]
 
-from benchmarks.languages import ENGLISH, TEXTS, read_texts  # noqa: E402
+from benchmarks.languages import TEXTS, read_texts  # noqa: E402
 from export.corpus.parts import Parts, read_list  # noqa: E402
+from export.data import ENGLISH  # noqa: E402
 
 LANGUAGES = sorted(path.stem for path in TEXTS.glob("*.list"))
 

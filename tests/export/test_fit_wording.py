@@ -64,7 +64,7 @@ def test_words_of_further_texts_are_learnt_beside_those_whose_states_are_read(em
     data, words = extract(embedded, examples, 600), read_words(embedded, further, 600)
     labels = np.array([e.label for e in examples])
     few = fit_scorer(data, labels, source_weights(examples), FitOptions())
-    more = fit_scorer(data, labels, source_weights(examples), FitOptions(), None, words, source_weights([*examples, *further]))
+    more = fit_scorer(data, labels, source_weights(examples), FitOptions(), None, (words, source_weights([*examples, *further])))
     np.testing.assert_array_equal(more.detector.components[:-1], few.detector.components[:-1])
     assert np.count_nonzero(more.wording.weights) > np.count_nonzero(few.wording.weights)
 
