@@ -79,6 +79,7 @@ class BuildOptions:
     segment: int = 16
     default_fpr: float = 0.01
     rates: tuple[float, ...] = (0.001, 0.01, 0.05)
+    cache: Path | None = None
 
 
 def build(
@@ -131,7 +132,7 @@ def build(
         draft = _write(out, config, tensors, _blank(config))
         _say(f"fitting the head on {len(examples)} texts, and on the words of {len(worded)} more")
         rounded = None if options.precision == "fp32" else exact
-        head = fit_head(Firewall(draft), examples, held_out, options.rates, exact=rounded, worded=worded)
+        head = fit_head(Firewall(draft), examples, held_out, options.rates, exact=rounded, worded=worded, cache=options.cache)
     everything = [*examples, *worded]
     fitted_on = FittedOn(len(everything), sum(e.label for e in everything), len({e.source for e in everything}))
     config = replace(config, calibration=head.calibration, operating_points=head.points, fitted_on=fitted_on)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
 
+from alknet_firewall import __version__
+from alknet_firewall.artifact import MODEL_FILE, file_sha256
 from alknet_firewall.bags import known_labels, renumbered
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.reader import Segment
-from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.tensors import FloatArray, IntArray, load_tensors, save_tensors
 from alknet_firewall.verdict import PLAIN
 from export.data import Example
 
@@ -97,8 +102,50 @@ def read_words(firewall: Firewall, examples: Sequence[Example], longest: int) ->
     )
 
 
-def extract(firewall: Firewall, examples: Sequence[Example], longest: int | None = None, *, with_views: bool = False) -> FeatureSet:
-    """Features of every segment of every example, in the order of the examples; of the first `longest` characters, or of all."""
+def extract(
+    firewall: Firewall, examples: Sequence[Example], longest: int | None = None, *, with_views: bool = False, cache: Path | None = None
+) -> FeatureSet:
+    """Features of every segment of every example, in the order of the examples; of the first `longest` characters, or of all.
+
+    With a folder as `cache` they are kept there, and read from there when the same graph is to read the same texts in the same way.
+    """
+    if cache is None:
+        return _read(firewall, examples, longest, with_views=with_views)
+    path = cache / f"{_identity(firewall, examples, longest, with_views=with_views)}.safetensors"
+    if not path.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        _keep(path, _read(firewall, examples, longest, with_views=with_views))
+    return _kept(path)
+
+
+def _identity(firewall: Firewall, examples: Sequence[Example], longest: int | None, *, with_views: bool) -> str:
+    """Hash of all that features depend on: the graph, how it is used, and what it reads."""
+    artifact = firewall.artifact
+    config = artifact.config.as_dict()
+    used = {name: config[name] for name in ("encoder", "window", "pooling", "segment", "prefixes")}
+    rows = [(e.text, e.origin, e.injected) for e in examples]
+    everything = [file_sha256(artifact.folder / MODEL_FILE), __version__, used, longest, with_views, rows]
+    return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def _keep(path: Path, features: FeatureSet) -> None:
+    """Write features as one file, under its own name only when it is whole."""
+    windows = np.frombuffer(json.dumps(features.windows).encode(), np.uint8)
+    arrays = {name: getattr(features, name) for name in ("features", "texts", "known", "lengths")}
+    new = path.with_suffix(".new")
+    save_tensors(new, {**arrays, "windows": windows})
+    new.replace(path)
+
+
+def _kept(path: Path) -> FeatureSet:
+    """Features as :func:`_keep` wrote them."""
+    arrays = load_tensors(path)
+    windows = tuple((index, tuple(pieces)) for index, pieces in json.loads(arrays.pop("windows").tobytes()))
+    return FeatureSet(windows=windows, **arrays)
+
+
+def _read(firewall: Firewall, examples: Sequence[Example], longest: int | None, *, with_views: bool) -> FeatureSet:
+    """Run the graph."""
     windows: list[list[list[Segment]]] = []
     with click.progressbar(range(0, len(examples), CHUNK), label="features", file=sys.stderr) as chunks:
         for start in chunks:

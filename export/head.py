@@ -6,6 +6,7 @@ import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -67,6 +68,7 @@ def fit_head(
     options: FitOptions | None = None,
     exact: Encoder | None = None,
     worded: Sequence[Example] = (),
+    cache: Path | None = None,
 ) -> Head:
     """Fit the head; calibrate it and set its thresholds on scores of sources that were left out.
 
@@ -85,19 +87,21 @@ def fit_head(
         The same graph in fp32, when the one that ships is not: the head is told what integers do to its features.
     worded : sequence of Example, optional
         More to fit on, of which only the words are read: that takes a hundredth of the time.
+    cache : Path, optional
+        Folder that keeps features, as for :func:`export.features.extract`.
 
     Returns
     -------
     Head
     """
     options = options or FitOptions()
-    data = extract(firewall, examples, LONGEST_CHARACTERS)
+    data = extract(firewall, examples, LONGEST_CHARACTERS, cache=cache)
     labels, weights = np.array([e.label for e in examples]), source_weights(examples)
     words = (read_words(firewall, worded, LONGEST_CHARACTERS), source_weights([*examples, *worded])) if worded else None
     rounding = None if exact is None else rounding_differences(firewall, exact, sample_examples(examples, ROUNDED_TEXTS, options.seed))
     scorer = fit_scorer(data, labels, weights, options, rounding, words)
     if held_out:
-        watched, judged = extract(firewall, held_out, with_views=True), held_out
+        watched, judged = extract(firewall, held_out, with_views=True, cache=cache), held_out
         logits = scorer.texts(watched)
         described = f"{len(held_out)} texts of {len({e.source for e in held_out})} sources that neither backbone nor head saw"
     else:

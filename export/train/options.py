@@ -40,7 +40,7 @@ class TrainOptions:
     """
 
     layer: int = 7
-    segment: int = 32
+    segment: int = 16
     max_tokens: int = 256
     batch_tokens: int = 3072
     samples: int = 100_000

@@ -67,12 +67,12 @@ def save_adapter(path: Path, pairs: dict[str, tuple[Array, Array]], scaling: flo
     save_tensors(path, tensors)
 
 
-def mix_adapters(first: Path, second: Path, share: float, out: Path) -> None:
+def mix_adapters(first: Path, second: Path, share: float, out: Path, rank: int | None = None) -> None:
     """Write the adapter whose change lies between those of two others: ``(1 - share) * first + share * second``.
 
     A matrix trained further fits what it was trained on better and what it was not worse; between the two there is often a
     better one than either (Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", arXiv 2109.01903, equation 1). The sum is
-    exact: ranks add up.
+    exact and ranks add up, unless a smaller one is asked for.
 
     Parameters
     ----------
@@ -82,6 +82,8 @@ def mix_adapters(first: Path, second: Path, share: float, out: Path) -> None:
         Of `second`, in [0, 1].
     out : Path
         File to write.
+    rank : int, optional
+        Largest rank of the result, at least 1: the nearest matrices of that rank are written.
 
     Raises
     ------
@@ -104,4 +106,15 @@ def mix_adapters(first: Path, second: Path, share: float, out: Path) -> None:
         )
         for name in names
     }
+    if rank is not None:
+        pairs = {name: _nearest(down, up, rank) for name, (down, up) in pairs.items()}
     save_adapter(out, pairs, 1.0)
+
+
+def _nearest(down: Array, up: Array, rank: int) -> tuple[Array, Array]:
+    """The pair of at most that rank whose product is nearest to ``up @ down`` (Eckart and Young 1936), weight spread over both."""
+    outer, left = np.linalg.qr(up.astype(np.float64))
+    inner, right = np.linalg.qr(down.T.astype(np.float64))
+    u, values, v = np.linalg.svd(left @ right.T)
+    weight = np.sqrt(values[:rank])
+    return (weight[:, None] * v[:rank]) @ inner.T, outer @ (u[:, :rank] * weight)

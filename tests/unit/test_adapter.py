@@ -27,6 +27,18 @@ def test_the_change_of_a_mixture_lies_between_those_of_both_whatever_their_ranks
     assert load_tensors(out)["layer" + DOWN].shape == (5, 6)
 
 
+def test_a_smaller_rank_gives_the_nearest_change_of_that_rank(tmp_path):
+    first, second = write(tmp_path / "a", 2, 1), write(tmp_path / "b", 3, 2)
+    mix_adapters(first, second, 0.4, tmp_path / "whole")
+    mix_adapters(first, second, 0.4, tmp_path / "out", rank=3)
+    assert load_tensors(tmp_path / "out")["layer" + DOWN].shape == (3, 6)
+    values = np.linalg.svd(change(tmp_path / "whole"), compute_uv=False)
+    off = np.linalg.norm(change(tmp_path / "out") - change(tmp_path / "whole"))
+    np.testing.assert_allclose(off, np.linalg.norm(values[3:]), rtol=0.02)
+    mix_adapters(first, second, 0.4, tmp_path / "full", rank=9)
+    np.testing.assert_allclose(change(tmp_path / "full"), change(tmp_path / "whole"), atol=2e-2)
+
+
 def test_adapters_of_other_matrices_are_refused(tmp_path):
     with pytest.raises(ArtifactCorruptError, match="same matrices"):
         mix_adapters(write(tmp_path / "a", 2, 1), write(tmp_path / "b", 2, 1, "other"), 0.5, tmp_path / "out")
