@@ -1,6 +1,6 @@
 """Detection on sources left out of training: the artifact beside what a bag of words learns from the same rows, in the same run.
 
-    .venv-export/bin/python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz --rows 20000 --seed 1
+    .venv-export/bin/python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz --data export/apart.jsonl --rows 16000 --seed 1
     .venv-export/bin/python benchmarks/quality.py --markdown
 
 Needs the export environment. Rows and seed are those of the artifact's build.
@@ -30,10 +30,11 @@ from alknet_firewall.evaluation import calibration  # noqa: E402
 from alknet_firewall.ranking import Ranking, bootstrap, threshold_at, wilson  # noqa: E402
 from alknet_firewall.verdict import ORIGINS  # noqa: E402
 from benchmarks.common import environment, markdown_table, read_results, write_results  # noqa: E402
-from export.ablation import GROUPS, KEYWORDS, Task, bag_of_words, belongs  # noqa: E402
+from export.ablation import Task, bag_of_words  # noqa: E402
 from export.corpora import held_out_sources  # noqa: E402
 from export.corpus.disguise import DISGUISES  # noqa: E402
 from export.data import Example, all_examples, sample_examples, split_examples  # noqa: E402
+from export.groups import GROUPS, KEYWORDS, belongs  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
 FPR = 0.01

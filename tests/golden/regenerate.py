@@ -16,9 +16,9 @@ from alknet_firewall import Firewall
 GOLDEN = Path(__file__).parent / "golden.json"
 
 DIGITS = 6
-TOLERANCE = 0.01
-"""Most that a score may differ from the file: processors, and ONNX Runtime before 1.30 (by up to 0.0052), round differently, and
-an activation then takes the next of 255 levels."""
+TOLERANCE = 0.02
+"""Most that a score may differ from the file, as in the artifact's self-test. Processors and releases of ONNX Runtime round
+differently (by up to 0.0052), and on x86 without VNNI those before 1.30 saturate (by up to 0.015, docs/adr/003)."""
 
 
 def score_again(firewall, cases):

@@ -121,7 +121,7 @@ def test_the_prefixes_in_the_artifact_are_what_the_graph_computes(embedded):
         for a, b in ((stored.keys, computed.keys), (stored.values, computed.values)):
             assert a.shape == b.shape
             cosine = float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
-            assert cosine > 0.99  # the graph quantises, what is stored was computed in full precision
+            assert cosine > 0.98  # the graph quantises, what is stored was computed in full precision
 
 
 def test_eight_threads_share_one_session_and_get_the_scores_of_one():
