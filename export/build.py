@@ -136,9 +136,37 @@ def build(
     everything = [*examples, *worded]
     fitted_on = FittedOn(len(everything), sum(e.label for e in everything), len({e.source for e in everything}))
     config = replace(config, calibration=head.calibration, operating_points=head.points, fitted_on=fitted_on)
-    artifact = _write(out, config, tensors, head.scorer)
+    return finish(out, config, tensors, head.scorer, weights, options.adapter)
+
+
+def finish(
+    out: Path, config: ArtifactConfig, prefix_tensors: dict[str, Array], scorer: Scorer, weights: Path, adapter: Path | None
+) -> tuple[Artifact, ParityReport]:
+    """Write what depends on the head into a folder that has the rest, compare it with torch, and refuse when they differ too much.
+
+    Parameters
+    ----------
+    out : Path
+    config : ArtifactConfig
+    prefix_tensors : dict of str to ndarray
+        Keys and values of the prefixes, ``prefix.ORIGIN.keys`` and ``prefix.ORIGIN.values``.
+    scorer : Scorer
+    weights : Path
+        A weights folder.
+    adapter : Path, optional
+
+    Returns
+    -------
+    Artifact, ParityReport
+
+    Raises
+    ------
+    ClickException
+        If parity does not hold. The folder is left for inspection, without a manifest, so nothing can load it.
+    """
+    artifact = _write(out, config, prefix_tensors, scorer)
     _say("comparing with torch")
-    report = check_parity(Firewall(artifact), weights, options.adapter)
+    report = check_parity(Firewall(artifact), weights, adapter)
     (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
     (out / "README.md").write_text(model_card(out), encoding="utf-8")
     if not report.passed:

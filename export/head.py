@@ -103,11 +103,11 @@ def fit_head(
     if held_out:
         watched, judged = extract(firewall, held_out, with_views=True, cache=cache), held_out
         logits = scorer.texts(watched)
-        described = f"{len(held_out)} texts of {len({e.source for e in held_out})} sources that neither backbone nor head saw"
+        described = left_out(held_out)
     else:
         watched, judged, logits = data, examples, out_of_fold_logits(data, labels, weights, folds(examples), options)
         described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
-    return Head(scorer, *_calibrate(logits, watched.lengths, judged, rates, described))
+    return Head(scorer, *calibrate_head(logits, watched.lengths, judged, rates, described))
 
 
 def fit_scorer(
@@ -169,10 +169,29 @@ def rounding_differences(firewall: Firewall, exact: Encoder, examples: Sequence[
     return shipped - expected
 
 
-def _calibrate(
+def calibrate_head(
     logits: Values, lengths: IntArray, examples: Sequence[Example], rates: Sequence[float], described: str
 ) -> tuple[dict[str, Calibration], tuple[OperatingPoint, ...]]:
-    """Calibration and thresholds, each origin by itself."""
+    """Calibration and thresholds, each origin by itself.
+
+    Parameters
+    ----------
+    logits : ndarray of shape (n_texts,), float64
+        Of each text's worst segment.
+    lengths : ndarray of shape (n_texts,), int64
+        Segments of each text, views not counted.
+    examples : sequence of Example
+        The texts, none of which the head saw.
+    rates : sequence of float
+        False-positive rates of the operating points.
+    described : str
+        What the texts are, for the operating points.
+
+    Returns
+    -------
+    calibration : dict of str to Calibration
+    points : tuple of OperatingPoint
+    """
     labels, origins = np.array([e.label for e in examples]), np.array([e.origin for e in examples])
     calibration, scores = {}, np.zeros(len(logits))
     for origin in ORIGINS:
@@ -180,6 +199,11 @@ def _calibrate(
         calibration[str(origin)] = fit_calibration(logits[own], lengths[own], labels[own], SHARPNESS, MOST_LENGTH[origin])
         scores[own] = calibrated(logits[own], lengths[own], calibration[origin])
     return calibration, operating_points(scores, labels, origins.tolist(), rates, described)
+
+
+def left_out(examples: Sequence[Example]) -> str:
+    """What texts that were left out are, for the operating points."""
+    return f"{len(examples)} texts of {len({e.source for e in examples})} sources that neither backbone nor head saw"
 
 
 def folds(examples: Sequence[Example]) -> IntArray:

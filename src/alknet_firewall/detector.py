@@ -123,6 +123,17 @@ class Detector:
         bias = (self.bias + weight * mean).astype(np.float32)
         return Detector(longer(self.mean, mean), longer(self.scale, scale), components, longer(self.weights, weight * scale), bias)
 
+    def deaf(self) -> Detector:
+        """The head that :meth:`listening` was called on.
+
+        Returns
+        -------
+        Detector
+            Of one feature and one component less.
+        """
+        bias = (self.bias - self.weights[-1] / self.scale[-1] * self.mean[-1]).astype(np.float32)
+        return Detector(self.mean[:-1], self.scale[:-1], np.ascontiguousarray(self.components[:-1, :-1]), self.weights[:-1], bias)
+
     def as_tensors(self) -> dict[str, Array]:
         """Named arrays for :func:`alknet_firewall.tensors.save_tensors`."""
         return {f"detector.{field.name}": getattr(self, field.name) for field in fields(self)}
