@@ -177,3 +177,11 @@ def test_one_more_feature_adds_to_the_logit_and_is_a_direction_of_its_own():
 
 def test_a_feature_that_never_changes_may_be_added():
     assert np.isfinite(make_detector().listening(np.zeros(5, np.float32), 0.3).direction).all()
+
+
+def test_a_head_that_no_longer_listens_is_the_one_it_was():
+    plain, values = make_detector(), np.array([0.5, 2.0, -1.0], np.float32)
+    features = np.random.default_rng(1).normal(size=(4, N_FEATURES)).astype(np.float32)
+    again = plain.listening(values, 0.25).deaf()
+    assert again.components.flags.c_contiguous
+    np.testing.assert_allclose(again.logits(features), plain.logits(features), atol=1e-5)
