@@ -28,9 +28,10 @@ from alknet_firewall.encoder import Encoder, Past  # noqa: E402
 from alknet_firewall.tokenizer import Tokenizer  # noqa: E402
 from benchmarks.common import environment, interleave, markdown_table, median, write_results  # noqa: E402
 from export import graph, rotate  # noqa: E402
-from export.build import SELFTEST_TEXTS, prefixes  # noqa: E402
+from export.build import prefixes  # noqa: E402
 from export.fused import Floats  # noqa: E402
 from export.quantize import Integers  # noqa: E402
+from export.writing import SELFTEST_TEXTS  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "int8.json"
 N_TOKENS = 128

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import json
-import platform
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 
-import click
 import numpy as np
 
 from alknet_firewall.artifact import (
     CONFIG_FILE,
-    DETECTOR_FILE,
     MODEL_FILE,
-    PARITY_FILE,
-    SELFTEST_FILE,
     TOKENIZER_FILE,
     Artifact,
     file_sha256,
-    load_artifact,
-    write_manifest,
 )
 from alknet_firewall.config import (
     SCHEMA_VERSION,
@@ -42,28 +34,22 @@ from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import Encoder, Past
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import HEAD
-from alknet_firewall.parity import ParityReport, check_parity
+from alknet_firewall.parity import ParityReport
 from alknet_firewall.pooling import POOLING
-from alknet_firewall.selftest import SelfTest, SelfTestCase, save_selftest
-from alknet_firewall.tensors import Array, save_tensors
 from alknet_firewall.threads import resolve_threads
 from alknet_firewall.tokenizer import Tokenizer, plain_definition
 from alknet_firewall.verdict import ORIGINS, Origin
-from export.card import model_card
 from export.data import Example
 from export.graph import OPSET, export_graph
 from export.head import Scorer, fit_head
 from export.quantize import RECIPE
 from export.weights import WeightsRecord, load_record
 from export.wording import blank_wording
+from export.writing import finish, say, write_draft
 
 PREFIX_TEXTS: dict[Origin, str] = {"prompt": "User message:\n", "content": "Retrieved content:\n"}
 FIRST_TOKEN = 1
 """``<|im_start|>``, which every text of the instruction-tuned model began with: it takes the outsized activations of a first token."""
-
-SELFTEST_TEXTS = Path(__file__).with_name("selftest_texts.json")
-SELFTEST_TOLERANCE = 0.02
-TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "scikit-learn", "numpy", "safetensors", "tokenizers")
 
 
 @dataclass(frozen=True)
@@ -118,7 +104,7 @@ def build(
     record = load_record(weights)
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    _say(f"exporting {options.precision} graph, {options.layer} layers")
+    say(f"exporting {options.precision} graph, {options.layer} layers")
     (out / MODEL_FILE).write_bytes(
         export_graph(weights, options.layer, options.precision, options.adapter).SerializeToString(deterministic=True)
     )
@@ -129,51 +115,14 @@ def build(
     with _exact(weights, options) as exact:
         pasts = _pasts(exact, config)
         tensors = {f"prefix.{o}.{part}": getattr(past, part) for o, past in pasts.items() for part in ("keys", "values")}
-        draft = _write(out, config, tensors, _blank(config))
-        _say(f"fitting the head on {len(examples)} texts, and on the words of {len(worded)} more")
+        draft = write_draft(out, config, tensors, _blank(config))
+        say(f"fitting the head on {len(examples)} texts, and on the words of {len(worded)} more")
         rounded = None if options.precision == "fp32" else exact
         head = fit_head(Firewall(draft), examples, held_out, options.rates, exact=rounded, worded=worded, cache=options.cache)
     everything = [*examples, *worded]
     fitted_on = FittedOn(len(everything), sum(e.label for e in everything), len({e.source for e in everything}))
     config = replace(config, calibration=head.calibration, operating_points=head.points, fitted_on=fitted_on)
     return finish(out, config, tensors, head.scorer, weights, options.adapter)
-
-
-def finish(
-    out: Path, config: ArtifactConfig, prefix_tensors: dict[str, Array], scorer: Scorer, weights: Path, adapter: Path | None
-) -> tuple[Artifact, ParityReport]:
-    """Write what depends on the head into a folder that has the rest, compare it with torch, and refuse when they differ too much.
-
-    Parameters
-    ----------
-    out : Path
-    config : ArtifactConfig
-    prefix_tensors : dict of str to ndarray
-        Keys and values of the prefixes, ``prefix.ORIGIN.keys`` and ``prefix.ORIGIN.values``.
-    scorer : Scorer
-    weights : Path
-        A weights folder.
-    adapter : Path, optional
-
-    Returns
-    -------
-    Artifact, ParityReport
-
-    Raises
-    ------
-    ClickException
-        If parity does not hold. The folder is left for inspection, without a manifest, so nothing can load it.
-    """
-    artifact = _write(out, config, prefix_tensors, scorer)
-    _say("comparing with torch")
-    report = check_parity(Firewall(artifact), weights, adapter)
-    (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
-    (out / "README.md").write_text(model_card(out), encoding="utf-8")
-    if not report.passed:
-        (out / "manifest.json").unlink()
-        raise click.ClickException(f"{out} does not say what torch says: {'; '.join(report.failures)}. Nothing can load it.")
-    write_manifest(out, _tools())
-    return load_artifact(out), report
 
 
 def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptions) -> ArtifactConfig:
@@ -244,29 +193,3 @@ def _blank(config: ArtifactConfig) -> Scorer:
     n_features = 2 * config.encoder.hidden_size + 1
     ones, none = np.ones(n_features, np.float32), np.zeros(1, np.float32)
     return Scorer(Detector(0 * ones, ones, np.eye(1, n_features, dtype=np.float32), none, none), blank_wording())
-
-
-def _write(out: Path, config: ArtifactConfig, tensors: dict[str, Array], scorer: Scorer) -> Artifact:
-    """Write what depends on the head, then the self-test that it answers, and open the folder as an artifact."""
-    save_tensors(out / DETECTOR_FILE, {**tensors, **scorer.detector.as_tensors(), **scorer.wording.as_tensors()})
-    (out / CONFIG_FILE).write_text(json.dumps(config.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    for name in (PARITY_FILE, SELFTEST_FILE, "README.md"):
-        (out / name).write_text("{}\n", encoding="utf-8")
-    write_manifest(out, _tools())
-    firewall = Firewall(load_artifact(out))
-    cases = json.loads(SELFTEST_TEXTS.read_text(encoding="utf-8"))
-    verdicts = [firewall.scan(case["text"], case["origin"]) for case in cases]
-    answers = [SelfTestCase(c["text"], c["origin"], v.score, v.flagged) for c, v in zip(cases, verdicts, strict=True)]
-    save_selftest(out / SELFTEST_FILE, SelfTest(SELFTEST_TOLERANCE, tuple(answers)))
-    write_manifest(out, _tools())
-    return load_artifact(out)
-
-
-def _tools() -> dict[str, str]:
-    """Versions of what makes an artifact."""
-    return {"python": platform.python_version(), **{name: version(name) for name in TOOLS}}
-
-
-def _say(message: str) -> None:
-    """Progress, on stderr."""
-    click.echo(message, err=True)

@@ -19,11 +19,12 @@ from alknet_firewall.firewall import Firewall
 from alknet_firewall.parity import ParityReport
 from alknet_firewall.tensors import load_tensors
 from alknet_firewall.wording import Wording
-from export.build import BuildOptions, finish
+from export.build import BuildOptions
 from export.data import Example
 from export.features import extract
 from export.head import Scorer, calibrate_head, left_out
 from export.wording import wording_logits
+from export.writing import finish
 
 
 @dataclass(frozen=True)
