@@ -10,9 +10,7 @@ from alknet_firewall.artifact import DETECTOR_FILE, MODEL_FILE, write_manifest
 from alknet_firewall.hub import EMBEDDED_FOLDER
 from alknet_firewall.tensors import load_tensors, save_tensors
 from alknet_firewall.wording import WEIGHTS
-from export import mixing
 from export.data import corpus_examples
-from export.mixing import MixOptions, mix_words
 
 pytestmark = pytest.mark.offline_world
 
@@ -29,16 +27,24 @@ def second(tmp_path):
 
 
 @pytest.fixture
-def finished(monkeypatch):
+def mixing():
+    """The module, which needs the export environment."""
+    from export import mixing
+
+    return mixing
+
+
+@pytest.fixture
+def finished(mixing, monkeypatch):
     """What was to be written and compared with torch, which building has tests for."""
     calls = []
     monkeypatch.setattr(mixing, "finish", lambda *arguments: calls.append(arguments))
     return calls
 
 
-def test_words_lie_between_and_the_head_on_states_stays(embedded, second, finished, tmp_path):
+def test_words_lie_between_and_the_head_on_states_stays(mixing, embedded, second, finished, tmp_path):
     held_out = corpus_examples(60, 3)
-    mix_words(EMBEDDED_FOLDER, second, tmp_path, held_out, tmp_path / "out", MixOptions(0.25, 0.7))
+    mixing.mix_words(EMBEDDED_FOLDER, second, tmp_path, held_out, tmp_path / "out", mixing.MixOptions(0.25, 0.7))
     ((out, config, prefixes, scorer, _, _),) = finished
     np.testing.assert_allclose(scorer.wording.weights, 0.5 * embedded.reader.wording.weights, atol=1e-3)
     np.testing.assert_allclose(scorer.detector.direction[:-1], embedded.detector.direction[:-1], rtol=1e-5, atol=1e-7)
@@ -49,8 +55,8 @@ def test_words_lie_between_and_the_head_on_states_stays(embedded, second, finish
     assert not (out / "manifest.json").exists()
 
 
-def test_an_artifact_of_another_graph_is_refused(second, finished, tmp_path, monkeypatch):
+def test_an_artifact_of_another_graph_is_refused(mixing, second, finished, tmp_path, monkeypatch):
     monkeypatch.setattr(mixing, "file_sha256", str)
     with pytest.raises(click.ClickException, match="different graphs"):
-        mix_words(EMBEDDED_FOLDER, second, tmp_path, [], tmp_path / "out", MixOptions(0.5, 0.3))
+        mixing.mix_words(EMBEDDED_FOLDER, second, tmp_path, [], tmp_path / "out", mixing.MixOptions(0.5, 0.3))
     assert not finished
