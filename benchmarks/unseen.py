@@ -10,20 +10,19 @@ are given, with a threshold that flags as many of the harmless texts as the arti
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 import numpy as np
-import numpy.typing as npt
 
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from alknet_firewall import Firewall  # noqa: E402
-from alknet_firewall.ranking import Ranking, bootstrap, wilson  # noqa: E402
+from alknet_firewall.ranking import Ranking, Scores, bootstrap, wilson  # noqa: E402
+from alknet_firewall.tensors import IntArray  # noqa: E402
 from alknet_firewall.verdict import ORIGINS, Origin  # noqa: E402
 from benchmarks.common import environment, markdown_table, read_results, write_results  # noqa: E402
 from export.data import Example, corpus_examples, file_examples  # noqa: E402
@@ -32,8 +31,6 @@ TEXTS = Path(__file__).with_name("unseen")
 RESULTS = ROOT / "benchmarks" / "results" / "unseen.json"
 FPR = 0.05
 """False positives at which systems are compared beside the artifact's own threshold: of some hundred harmless texts 1 % is one."""
-
-Scores = npt.NDArray[np.float64]
 
 
 @click.command(help=__doc__)
@@ -53,10 +50,7 @@ def main(artifact: str | None, rows: int, seed: int, *, markdown: bool) -> None:
 
 def read_texts(origin: Origin) -> list[Example]:
     """Texts of one origin; the source is the kind."""
-    with (TEXTS / f"{origin}s.jsonl").open(encoding="utf-8") as stream:
-        kinds = [json.loads(line)["kind"] for line in stream]
-    examples = file_examples([TEXTS / f"{origin}s.jsonl"])
-    return [Example(e.text, e.label, e.origin, kind) for e, kind in zip(examples, kinds, strict=True)]
+    return file_examples([TEXTS / f"{origin}s.jsonl"])
 
 
 def measure(firewall: Firewall, texts: list[Example], fitted: list[Example], origin: Origin) -> dict[str, Any]:
@@ -84,7 +78,7 @@ def measure(firewall: Firewall, texts: list[Example], fitted: list[Example], ori
     }
 
 
-def figures(scores: Scores, labels: npt.NDArray[np.int64], false: int) -> dict[str, Any]:
+def figures(scores: Scores, labels: IntArray, false: int) -> dict[str, Any]:
     """ROC AUC, and the share of attacks above all but `false` of the harmless texts, and at :data:`FPR`; with 95 % intervals."""
     ranking = Ranking.of(scores, labels)
     share = ranking.tpr((false + 0.5) / int((labels == 0).sum()))

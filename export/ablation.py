@@ -68,13 +68,14 @@ def bag_of_words(task: Task, analyzer: str, n_grams: tuple[int, int]) -> Scores:
 
     scores = np.zeros(len(task.held))
     for origin in ORIGINS:
+        chosen = [i for i, e in enumerate(task.held) if e.origin == origin]
+        if not chosen:
+            continue
         own = [e for e in task.fitted if e.origin == origin]
         vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=n_grams, min_df=3, max_features=200_000, sublinear_tf=True)
         model = make_pipeline(vectorizer, LogisticRegression(C=10.0, max_iter=400, class_weight="balanced"))
         model.fit([e.text[:LONGEST_CHARACTERS] for e in own], [e.label for e in own])
-        chosen = [i for i, e in enumerate(task.held) if e.origin == origin]
-        if chosen:
-            scores[chosen] = model.decision_function([task.held[i].text for i in chosen])
+        scores[chosen] = model.decision_function([task.held[i].text for i in chosen])
     return scores
 
 

@@ -99,7 +99,7 @@ def build(
     Raises
     ------
     ClickException
-        If parity does not hold. The folder is left for inspection, without a manifest, so nothing can load it.
+        As :func:`export.writing.finish` does.
     """
     record = load_record(weights)
     shutil.rmtree(out, ignore_errors=True)

@@ -15,7 +15,7 @@ import click
 import numpy as np
 
 from alknet_firewall import __version__
-from alknet_firewall.artifact import MODEL_FILE, file_sha256
+from alknet_firewall.artifact import MODEL_FILE
 from alknet_firewall.bags import known_labels, renumbered
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.reader import Segment
@@ -124,7 +124,7 @@ def _identity(firewall: Firewall, examples: Sequence[Example], longest: int | No
     config = artifact.config.as_dict()
     used = {name: config[name] for name in ("encoder", "window", "pooling", "segment", "prefixes")}
     rows = [(e.text, e.origin, e.injected) for e in examples]
-    everything = [file_sha256(artifact.folder / MODEL_FILE), __version__, used, longest, with_views, rows]
+    everything = [artifact.manifest.files[MODEL_FILE].sha256, __version__, used, longest, with_views, rows]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import click
 import numpy as np
 
-from alknet_firewall.artifact import DETECTOR_FILE, MANIFEST_FILE, MODEL_FILE, Artifact, file_sha256, load_artifact
+from alknet_firewall.artifact import DETECTOR_FILE, MANIFEST_FILE, MODEL_FILE, Artifact, load_artifact
+from alknet_firewall.detector import Detector
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.parity import ParityReport
 from alknet_firewall.tensors import load_tensors
 from alknet_firewall.wording import Wording
-from export.build import BuildOptions
 from export.data import Example
 from export.features import extract
 from export.head import Scorer, calibrate_head, left_out
@@ -73,20 +73,27 @@ def mix_words(
     Raises
     ------
     ClickException
-        If the graphs are not the same, or parity does not hold.
+        If the graphs are not the same, or as :func:`export.writing.finish` does.
     """
-    one, other = (Firewall(load_artifact(folder)) for folder in (first, second))
-    if file_sha256(first / MODEL_FILE) != file_sha256(second / MODEL_FILE):
+    one, other = load_artifact(first), load_artifact(second)
+    if one.manifest.files[MODEL_FILE] != other.manifest.files[MODEL_FILE]:
         raise click.ClickException(f"{first} and {second} have different graphs. Build both with the same adapter and layer.")
-    watched = extract(one, held_out, with_views=True, cache=options.cache)
-    between = (1 - options.share) * one.reader.wording.weights + options.share * other.reader.wording.weights
-    wording = Wording(between.astype(np.float16).astype(np.float32))
-    scorer = Scorer(one.detector.deaf().listening(wording_logits(wording, watched.pieces), options.weight), wording)
-    rates = sorted({point.fpr for point in one.artifact.config.operating_points}) or BuildOptions.rates
+    watched = extract(Firewall(one), held_out, with_views=True, cache=options.cache)
+    tensors, others = (load_tensors(artifact.path(DETECTOR_FILE)) for artifact in (one, other))
+    wording = _between(Wording.from_tensors(tensors, str(first)), Wording.from_tensors(others, str(second)), options.share)
+    states = Detector.from_tensors(tensors, str(first)).deaf()
+    scorer = Scorer(states.listening(wording_logits(wording, watched.pieces), options.weight), wording)
+    rates = sorted({point.fpr for point in one.config.operating_points})
     calibration, points = calibrate_head(scorer.texts(watched), watched.lengths, held_out, rates, left_out(held_out))
-    config = replace(one.artifact.config, calibration=calibration, operating_points=points, fitted_on=other.artifact.config.fitted_on)
+    config = replace(one.config, calibration=calibration, operating_points=points, fitted_on=other.config.fitted_on)
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(first, out)
     (out / MANIFEST_FILE).unlink()
-    prefixes = {name: tensor for name, tensor in load_tensors(first / DETECTOR_FILE).items() if name.startswith("prefix.")}
+    prefixes = {name: tensor for name, tensor in tensors.items() if name.startswith("prefix.")}
     return finish(out, config, prefixes, scorer, weights, options.adapter)
+
+
+def _between(first: Wording, second: Wording, share: float) -> Wording:
+    """The words of both, in half precision as everywhere."""
+    weights = (1 - share) * first.weights + share * second.weights
+    return Wording(weights.astype(np.float16).astype(np.float32))

@@ -9,7 +9,16 @@ from pathlib import Path
 
 import click
 
-from alknet_firewall.artifact import CONFIG_FILE, DETECTOR_FILE, PARITY_FILE, SELFTEST_FILE, Artifact, load_artifact, write_manifest
+from alknet_firewall.artifact import (
+    CONFIG_FILE,
+    DETECTOR_FILE,
+    MANIFEST_FILE,
+    PARITY_FILE,
+    SELFTEST_FILE,
+    Artifact,
+    load_artifact,
+    write_manifest,
+)
 from alknet_firewall.config import ArtifactConfig
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.parity import ParityReport, check_parity
@@ -54,7 +63,7 @@ def finish(
     (out / PARITY_FILE).write_text(json.dumps(report.as_dict(), indent=2) + "\n", encoding="utf-8")
     (out / "README.md").write_text(model_card(out), encoding="utf-8")
     if not report.passed:
-        (out / "manifest.json").unlink()
+        (out / MANIFEST_FILE).unlink()
         raise click.ClickException(f"{out} does not say what torch says: {'; '.join(report.failures)}. Nothing can load it.")
     write_manifest(out, _tools())
     return load_artifact(out), report

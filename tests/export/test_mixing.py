@@ -55,8 +55,10 @@ def test_words_lie_between_and_the_head_on_states_stays(mixing, embedded, second
     assert not (out / "manifest.json").exists()
 
 
-def test_an_artifact_of_another_graph_is_refused(mixing, second, finished, tmp_path, monkeypatch):
-    monkeypatch.setattr(mixing, "file_sha256", str)
+def test_an_artifact_of_another_graph_is_refused(mixing, second, finished, tmp_path):
+    path = second / MODEL_FILE
+    path.write_bytes(path.read_bytes() + b"\n")
+    write_manifest(second, {})
     with pytest.raises(click.ClickException, match="different graphs"):
         mixing.mix_words(EMBEDDED_FOLDER, second, tmp_path, [], tmp_path / "out", mixing.MixOptions(0.5, 0.3))
     assert not finished

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernels import integers_saturate
 
 from alknet_firewall import ArtifactCorruptError, ArtifactNotFoundError, Firewall, InvalidInputError, ShapeError, sessions
 from alknet_firewall.artifact import MODEL_FILE
@@ -121,7 +122,8 @@ def test_the_prefixes_in_the_artifact_are_what_the_graph_computes(embedded):
         for a, b in ((stored.keys, computed.keys), (stored.values, computed.values)):
             assert a.shape == b.shape
             cosine = float((a * b).sum() / np.sqrt((a**2).sum() * (b**2).sum()))
-            assert cosine > 0.98  # the graph quantises, what is stored was computed in full precision
+            # The graph quantises, what is stored was computed in full precision.
+            assert cosine > (0.98 if integers_saturate() else 0.99)
 
 
 def test_eight_threads_share_one_session_and_get_the_scores_of_one():
