@@ -59,15 +59,15 @@ def stages(firewall: Firewall, text: str) -> dict[str, Callable[[], Any]]:
     (window,) = reader.windows(0, text)
     (batch,) = batches([window.ids], 1)
     states = reader.encoder.hidden_states(batch.ids, batch.mask, reader.pasts["content"])[0]
-    segments = reader.describe(window, states)
+    segments = reader.describe(window, states, "content")
     return {
         WHOLE: lambda: firewall.scan(text, "content"),
         "tokenizer": lambda: reader.tokenizer.encode(text),
         "views": lambda: list(views(text)),
         "windows": lambda: list(batches([window.ids], 1)),
         "graph": lambda: reader.encoder.hidden_states(batch.ids, batch.mask, reader.pasts["content"]),
-        "pooling and words": lambda: reader.describe(window, states),
-        "head": lambda: rate(segments, firewall.detector),
+        "pooling and words": lambda: reader.describe(window, states, "content"),
+        "head": lambda: rate(segments, firewall.detectors["content"]),
     }
 
 

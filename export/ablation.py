@@ -1,7 +1,7 @@
 """What each part of the detector is worth on sources that it has not seen, as a document: ``docs/ablation.md``.
 
 Every variant is fitted on the same texts and judged on the same left-out ones. The baselines read no hidden state; the
-others are heads of the shipped kind on features of torch in fp32, or of the shipped int8 graph.
+others are heads on features of torch in fp32, or of the shipped int8 graph.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from alknet_firewall.bags import UNKNOWN, worst_segments
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import FitOptions, fit_detector
 from alknet_firewall.parity.sides import torch_states
+from alknet_firewall.perceptron import Perceptron
 from alknet_firewall.ranking import Ranking, Scores, bootstrap, threshold_at
 from alknet_firewall.reader import Segment
 from alknet_firewall.verdict import ORIGINS
@@ -27,7 +28,7 @@ from export.data import Example, is_corpus
 from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with
 from export.graph import load_backbone
 from export.groups import GROUPS, KEYWORDS, belongs
-from export.head import fit_scorer, source_weights
+from export.head import fit_scorer, labels_of, of_origin, source_weights
 from export.wording import wording_logits
 
 FPR = 0.01
@@ -92,36 +93,52 @@ def torch_features(firewall: Firewall, backbone: Any, layers: Sequence[int], exa
                 for row, index in enumerate(batch.indices):
                     window = windows[index]
                     for layer in layers:
-                        found[layer][window.text].append(firewall.reader.describe(window, states[layer][row, : len(window.ids)]))
+                        own = states[layer][row, : len(window.ids)]
+                        found[layer][window.text].append(firewall.reader.describe(window, own, origin))
     return {layer: feature_set(own, examples) for layer, own in found.items()}
 
 
 def head_scores(
     fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool] | None = None
 ) -> Scores:
-    """Logits of the left-out texts by a head on hidden states alone, fitted on the (kept) others."""
-    own, labels, weights = _kept(fitted, task, keep)
-    detector = fit_detector(own.features, own.texts, labels, weights, options, own.known)
+    """Logits of the left-out texts by a linear head on hidden states alone, fitted on the (kept) others."""
+    own, rows = _kept(fitted, task, keep)
+    detector = fit_detector(own.features, own.texts, labels_of(rows), source_weights(rows), options, own.known)
     return worst_segments(detector.logits(held.features), held.texts)
 
 
-def worded_scores(
+def whole_scores(
     fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool] | None = None
 ) -> Scores:
-    """Logits of the left-out texts by a head on hidden states and on words, without the rows of which only the words are read."""
-    return fit_scorer(*_kept(fitted, task, keep), options).texts(held)
+    """Logits of the left-out texts by a head of the shipped kind, without the rows of which only the words are read."""
+    return fit_scorer(*_kept(fitted, task, keep), options).texts(held, task.held)
 
 
-def word_scores(fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions) -> Scores:
-    """Logits of the left-out texts by the words of their segments alone."""
-    scorer = fit_scorer(*_kept(fitted, task, None), options)
-    return worst_segments(wording_logits(scorer.wording, held.pieces).astype(np.float64), held.texts)
+def part_scores(fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions) -> list[Variant]:
+    """Logits of the left-out texts by the words of their segments alone, and by the perceptrons alone."""
+    scorer = fit_scorer(fitted, task.fitted, options)
+    words, perceptrons = np.zeros(len(task.held)), np.zeros(len(task.held))
+    for origin, part in scorer.parts.items():
+        chosen = of_origin(task.held, (origin,))
+        own = held.subset(chosen)
+        words[chosen] = worst_segments(wording_logits(part.wording, own.pieces).astype(np.float64), own.texts)
+        silent = np.zeros((len(own.features), 1), np.float32)
+        coordinates = part.detector.project(np.concatenate([own.features, silent], axis=1))
+        perceptrons[chosen] = worst_segments(required(part.detector.perceptron).logits(coordinates).astype(np.float64), own.texts)
+    return [Variant("words of segments alone", words), Variant("int8, perceptrons alone", perceptrons)]
 
 
-def _kept(fitted: FeatureSet, task: Task, keep: Callable[[Example], bool] | None) -> tuple[FeatureSet, Any, Scores]:
-    """Features, labels and weights of the texts that are fitted on."""
+def required(perceptron: Perceptron | None) -> Perceptron:
+    """The perceptron, which every fitted part has."""
+    if perceptron is None:
+        raise click.ClickException("The head has no perceptron.")
+    return perceptron
+
+
+def _kept(fitted: FeatureSet, task: Task, keep: Callable[[Example], bool] | None) -> tuple[FeatureSet, list[Example]]:
+    """Features of the texts that are fitted on, and these."""
     chosen = np.array([i for i, e in enumerate(task.fitted) if keep is None or keep(e)])
-    return fitted.subset(chosen), np.array([task.fitted[i].label for i in chosen]), source_weights([task.fitted[i] for i in chosen])
+    return fitted.subset(chosen), [task.fitted[i] for i in chosen]
 
 
 def torch_variants(task: Task, firewall: Firewall, weights: Path, adapter: Path) -> list[Variant]:
@@ -147,17 +164,17 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
     found = [
         Variant("int8", head_scores(fitted, held, task, plain)),
         Variant("int8, views", head_scores(fitted, viewed, task, plain)),
-        Variant("words of segments alone", word_scores(fitted, held, task, plain)),
-        Variant("int8 and words", worded_scores(fitted, held, task, plain)),
-        Variant("int8 and words, views", worded_scores(fitted, viewed, task, plain)),
+        *part_scores(fitted, held, task, plain),
+        Variant("whole head", whole_scores(fitted, held, task, plain)),
+        Variant("whole head, views", whole_scores(fitted, viewed, task, plain)),
         *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 64)),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
         *(Variant(f"int8, segments of {n} tokens", segmented_scores(firewall, n, task, plain)) for n in (8, 32)),
         Variant("int8, segments of attacks not told", head_scores(blind, held, task, plain)),
-        Variant("int8 and words, public rows alone", worded_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
-        Variant("int8 and words, our corpus alone", worded_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
+        Variant("whole head, public rows alone", whole_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
+        Variant("whole head, our corpus alone", whole_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
     ]
-    found += [Variant(f"int8 and words, {name}", worded_scores(fitted, held, task, plain, keep)) for name, keep in learning_curve().items()]
+    found += [Variant(f"whole head, {name}", whole_scores(fitted, held, task, plain, keep)) for name, keep in learning_curve().items()]
     return [*found, Variant("int8, residual as second opinion", with_residual(found[0].scores, fitted, held, task))]
 
 

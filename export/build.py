@@ -35,13 +35,14 @@ from alknet_firewall.encoder import Encoder, Past
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import HEAD
 from alknet_firewall.parity import ParityReport
+from alknet_firewall.perceptron import Perceptron
 from alknet_firewall.pooling import POOLING
 from alknet_firewall.threads import resolve_threads
 from alknet_firewall.tokenizer import Tokenizer, plain_definition
 from alknet_firewall.verdict import ORIGINS, Origin
 from export.data import Example
 from export.graph import OPSET, export_graph
-from export.head import Scorer, fit_head
+from export.head import Part, Scorer, fit_head
 from export.quantize import RECIPE
 from export.weights import WeightsRecord, load_record
 from export.wording import blank_wording
@@ -192,4 +193,6 @@ def _blank(config: ArtifactConfig) -> Scorer:
     """A head that has seen nothing, to load the graph and the prefixes with before there is another."""
     n_features = 2 * config.encoder.hidden_size + 1
     ones, none = np.ones(n_features, np.float32), np.zeros(1, np.float32)
-    return Scorer(Detector(0 * ones, ones, np.eye(1, n_features, dtype=np.float32), none, none), blank_wording())
+    silent = Perceptron((np.zeros((1, 1), np.float32),), (none,))
+    blank = Part(Detector(0 * ones, ones, np.eye(1, n_features, dtype=np.float32), none, none, silent), blank_wording())
+    return Scorer(dict.fromkeys(ORIGINS, blank))

@@ -29,6 +29,12 @@ LONGEST_CHARACTERS = 3_000
 CHUNK = 64
 """Examples that are read at a time."""
 
+KEPT_TOGETHER = 1024
+"""Examples whose features are kept in one file: a build that was stopped, or is given more examples after those it had, goes on there."""
+
+Windows = tuple[tuple[int, tuple[str, ...]], ...]
+"""Of each window: which example it belongs to, and the text of its segments."""
+
 
 @dataclass(frozen=True)
 class FeatureSet:
@@ -49,7 +55,7 @@ class FeatureSet:
     """
 
     features: FloatArray
-    windows: tuple[tuple[int, tuple[str, ...]], ...]
+    windows: Windows
     texts: IntArray
     known: IntArray
     lengths: IntArray
@@ -62,9 +68,7 @@ class FeatureSet:
     def subset(self, chosen: IntArray) -> FeatureSet:
         """The segments of the chosen examples, which are counted from 0 again; `chosen` increases."""
         kept, texts = renumbered(self.texts, chosen, len(self.lengths))
-        position = {int(text): i for i, text in enumerate(chosen)}
-        windows = tuple((position[text], own) for text, own in self.windows if text in position)
-        return FeatureSet(self.features[kept], windows, texts, self.known[kept], self.lengths[chosen])
+        return FeatureSet(self.features[kept], _of_chosen(self.windows, chosen), texts, self.known[kept], self.lengths[chosen])
 
 
 @dataclass(frozen=True)
@@ -73,17 +77,31 @@ class Words:
 
     Attributes
     ----------
-    pieces : list of tuple of str
-        Text of the segments of each window.
+    windows : tuple of (int, tuple of str)
+        Each window: which example it belongs to, and the text of its segments.
     texts, known : ndarray of shape (n_segments,), int64
         As in :class:`FeatureSet`.
-    labels : ndarray of shape (n_examples,), int64
     """
 
-    pieces: list[tuple[str, ...]]
+    windows: Windows
     texts: IntArray
     known: IntArray
-    labels: IntArray
+
+    @property
+    def pieces(self) -> list[tuple[str, ...]]:
+        """Text of the segments of each window."""
+        return [own for _, own in self.windows]
+
+    def subset(self, chosen: IntArray) -> Words:
+        """The segments of the chosen examples, which are counted from 0 again; `chosen` increases."""
+        kept, texts = renumbered(self.texts, chosen, int(self.texts.max()) + 1)
+        return Words(_of_chosen(self.windows, chosen), texts, self.known[kept])
+
+
+def _of_chosen(windows: Windows, chosen: IntArray) -> Windows:
+    """The windows of the chosen examples, which are counted from 0 again."""
+    position = {int(text): i for i, text in enumerate(chosen)}
+    return tuple((position[text], own) for text, own in windows if text in position)
 
 
 def read_words(firewall: Firewall, examples: Sequence[Example], longest: int) -> Words:
@@ -95,10 +113,9 @@ def read_words(firewall: Firewall, examples: Sequence[Example], longest: int) ->
     ]
     known = [known_labels([(start, end) for start, end, _ in cut], examples[index].injected) for index, cut in windows]
     return Words(
-        [tuple(text for _, _, text in cut) for _, cut in windows],
+        tuple((index, tuple(text for _, _, text in cut)) for index, cut in windows),
         np.repeat([index for index, _ in windows], [len(cut) for _, cut in windows]),
         np.concatenate([np.array(own, np.int64) for own in known]),
-        np.array([e.label for e in examples]),
     )
 
 
@@ -111,11 +128,14 @@ def extract(
     """
     if cache is None:
         return _read(firewall, examples, longest, with_views=with_views)
-    path = cache / f"{_identity(firewall, examples, longest, with_views=with_views)}.safetensors"
-    if not path.exists():
-        cache.mkdir(parents=True, exist_ok=True)
-        _keep(path, _read(firewall, examples, longest, with_views=with_views))
-    return _kept(path)
+    cache.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for start in range(0, len(examples), KEPT_TOGETHER):
+        part = examples[start : start + KEPT_TOGETHER]
+        paths.append(cache / f"{_identity(firewall, part, longest, with_views=with_views)}.safetensors")
+        if not paths[-1].exists():
+            _keep(paths[-1], _read(firewall, part, longest, with_views=with_views))
+    return _joined([_kept(path) for path in paths])
 
 
 def _identity(firewall: Firewall, examples: Sequence[Example], longest: int | None, *, with_views: bool) -> str:
@@ -142,6 +162,18 @@ def _kept(path: Path) -> FeatureSet:
     arrays = load_tensors(path)
     windows = tuple((index, tuple(pieces)) for index, pieces in json.loads(arrays.pop("windows").tobytes()))
     return FeatureSet(windows=windows, **arrays)
+
+
+def _joined(parts: Sequence[FeatureSet]) -> FeatureSet:
+    """The parts of a list of examples as one."""
+    before = np.cumsum([0, *(len(part.lengths) for part in parts)]).tolist()
+    return FeatureSet(
+        np.concatenate([part.features for part in parts]),
+        tuple((first + text, own) for first, part in zip(before, parts, strict=False) for text, own in part.windows),
+        np.concatenate([first + part.texts for first, part in zip(before, parts, strict=False)]),
+        np.concatenate([part.known for part in parts]),
+        np.concatenate([part.lengths for part in parts]),
+    )
 
 
 def _read(firewall: Firewall, examples: Sequence[Example], longest: int | None, *, with_views: bool) -> FeatureSet:

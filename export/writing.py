@@ -71,7 +71,7 @@ def finish(
 
 def write_draft(out: Path, config: ArtifactConfig, tensors: dict[str, Array], scorer: Scorer) -> Artifact:
     """Write what depends on the head, then the self-test that it answers, and open the folder as an artifact."""
-    save_tensors(out / DETECTOR_FILE, {**tensors, **scorer.detector.as_tensors(), **scorer.wording.as_tensors()})
+    save_tensors(out / DETECTOR_FILE, {**tensors, **scorer.as_tensors()})
     (out / CONFIG_FILE).write_text(json.dumps(config.as_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     for name in (PARITY_FILE, SELFTEST_FILE, "README.md"):
         (out / name).write_text("{}\n", encoding="utf-8")

@@ -139,34 +139,3 @@ def ablation(given: Given, adapter: Path, artifact: Path | None, texts: int, out
     task = Task(sample_examples(fitted, texts, given.seed), sample_examples(held, texts, given.seed))
     out.write_text(report(task, Firewall.from_pretrained(artifact), given.folder, adapter), encoding="utf-8")
     click.echo(f"{out}: {len(task.fitted)} texts fitted, {len(task.held)} judged")
-
-
-@click.command("mix-words")
-@given_options
-@click.argument("first", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.argument("second", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="X", help="Of the second's words.")
-@click.option("--weight", type=float, default=0.3, show_default=True, metavar="X", help="What words count beside hidden states.")
-@click.option("--adapter", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="What both were built with.")
-@click.option("--cache", type=click.Path(path_type=Path), metavar="DIR", help="Where a build with the same graph kept features.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="The artifact's folder; replaced when there.")
-def mix_words(
-    given: Given, first: Path, second: Path, share: float, weight: float, adapter: Path | None, cache: Path | None, out: Path
-) -> None:
-    """Give the first artifact words between its own and those of the second, which was fitted on another corpus.
-
-    Thresholds are set on what --hold-out leaves out, and the result is compared with torch.
-
-    \b
-    Example:
-      python -m export mix-words build/before build/small --share 0.75 --weights build/weights --data export/apart.jsonl \\
-          --hold-out 'apart:*' --out build/mixed
-    """
-    from alknet_firewall.cli.options import friendly_errors
-    from export.mixing import MixOptions
-    from export.mixing import mix_words as run
-
-    _, held = given.split()
-    with friendly_errors():
-        artifact, report = run(first, second, given.folder, held, out, MixOptions(share, weight, adapter, cache))
-    click.echo(json.dumps({"artifact": artifact.id, "folder": str(out), "parity": report.as_dict()}, indent=2))

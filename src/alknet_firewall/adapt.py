@@ -71,9 +71,12 @@ class Report:
 
 @dataclass(frozen=True)
 class Adaptation:
-    """An adapted head, what is known of it, and the scores of the texts by heads that did not see them."""
+    """The heads after adapting, what is known of them, and the scores of the texts by heads that did not see them.
 
-    detector: Detector
+    An origin that none of the texts is of keeps the head it had.
+    """
+
+    detectors: dict[Origin, Detector]
     report: Report
     scores: Values
 
@@ -101,10 +104,10 @@ def read_bags(firewall: Firewall, rows: Iterable[LabelledText]) -> Bags:
         for index, own in firewall.reader.segments([row.text for row in part], [row.origin for row in part], with_views=True):
             segments[index] += own
         for row, own in zip(part, segments, strict=True):
-            features = np.stack([segment.features for segment in own])
+            features, detector = np.stack([segment.features for segment in own]), firewall.detectors[row.origin]
             n_plain = sum(segment.view == PLAIN for segment in own)
-            projected.append(firewall.detector.project(features))
-            logits.append(_flat(firewall.detector.logits(features), n_plain, firewall.artifact.config, row.origin))
+            projected.append(detector.project(features))
+            logits.append(_flat(detector.logits(features), n_plain, firewall.artifact.config, row.origin))
             labels.append(row.label)
     owners = np.repeat(np.arange(len(labels)), [len(own) for own in logits])
     return Bags(np.concatenate(projected), np.concatenate(logits), owners, np.array(labels, np.int64), np.ones(len(labels)))
@@ -149,7 +152,9 @@ def adapt(firewall: Firewall, rows: Sequence[LabelledText], bags: Bags | None = 
     comparisons = compare(before, after, bags.labels, origins, fold, thresholds)
     against = tuple(objections(comparisons, pays=penalty is not None))
     report = Report(len(rows), grouped_by, penalty, tuple(fold_penalties), comparisons, against)
-    return Adaptation(changed(firewall.detector, change_by(bags, penalty)), report, after)
+    change = change_by(bags, penalty)
+    heads = {origin: changed(head, change) if origin in origins else head for origin, head in firewall.detectors.items()}
+    return Adaptation(heads, report, after)
 
 
 def choose_penalty(bags: Bags, fold: IntArray) -> float | None:
@@ -197,7 +202,7 @@ def change_by(bags: Bags, penalty: float | None) -> Change:
 
 
 def changed(detector: Detector, change: Change) -> Detector:
-    """The head with a change added to it."""
+    """The head with a change added to its linear part."""
     weights = (detector.weights + change.weights).astype(np.float32)
     return replace(detector, weights=weights, bias=(detector.bias + change.bias).astype(np.float32))
 

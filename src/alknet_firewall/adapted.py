@@ -151,7 +151,8 @@ def _write(firewall: Firewall, adaptation: Adaptation, rows: Sequence[LabelledTe
     shipped = firewall.artifact
     for name in COPIED:
         shutil.copyfile(shipped.path(name), folder / name)
-    save_tensors(folder / DETECTOR_FILE, {**load_tensors(shipped.path(DETECTOR_FILE)), **adaptation.detector.as_tensors()})
+    tensors = {name: tensor for origin, head in adaptation.detectors.items() for name, tensor in head.as_tensors(origin).items()}
+    save_tensors(folder / DETECTOR_FILE, {**load_tensors(shipped.path(DETECTOR_FILE)), **tensors})
     points = operating_points(shipped.config, shipped.id, adaptation, rows)
     config = replace(shipped.config, name=shipped.config.name.removesuffix(SUFFIX) + SUFFIX, operating_points=points)
     _write_json(folder / CONFIG_FILE, config.as_dict())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 from alknet_firewall.context import Context, Contexts
@@ -20,7 +20,7 @@ class Arriving(ABC):
     """The part of a firewall that is for streams and event loops."""
 
     reader: Reader
-    detector: Detector
+    detectors: Mapping[Origin, Detector]
     scan_batch: ClassVar[Callable[..., list[Verdict]]]
     _contexts: Contexts
 
@@ -56,7 +56,7 @@ class Arriving(ABC):
         """
         judge = self._judge(check_origin(origin), threshold, fpr)
         past = self._contexts.pasts(context, [judge.origin])[judge.origin]
-        return StreamGuard(self.reader, self.detector, judge, past, with_views=with_views)
+        return StreamGuard(self.reader, self.detectors[judge.origin], judge, past, with_views=with_views)
 
     async def ascan(self, text: str, origin: Origin = "prompt", **options: Any) -> Verdict:
         """Judge one text, while the event loop goes on.

@@ -110,13 +110,13 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if self.threshold is not None:
             check_threshold(self.threshold)
         firewall = self._load()
-        self.penalty_, self.detector_ = None, firewall.detector
+        self.penalty_, self.detector_ = None, firewall.detectors[origin]
         if penalty is not None:
             rows = [LabelledText(text, int(label), origin, "") for text, label in zip(texts, labels, strict=True)]
             read = read_bags(firewall, rows)
             bags = Bags(read.projected, read.logits, read.texts, read.labels, weights)
             self.penalty_ = _chosen(bags, rows) if penalty == AUTO else float(penalty)
-            self.detector_ = changed(firewall.detector, change_by(bags, self.penalty_))
+            self.detector_ = changed(firewall.detectors[origin], change_by(bags, self.penalty_))
         self.classes_, self.attack_, self.artifact_ = classes, attack, firewall.artifact.id
         return self
 
@@ -201,7 +201,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
                 f"{firewall.artifact.id}. Fit it again, or give it the artifact it was fitted on."
             )
         detector: Detector = self.detector_
-        firewall.detector = detector
+        firewall.detectors = {**firewall.detectors, check_origin(self.origin): detector}
         return firewall
 
     def _scores(self, X: Iterable[str]) -> npt.NDArray[np.float64]:  # noqa: N803

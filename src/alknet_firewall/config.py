@@ -9,7 +9,7 @@ from typing import Any
 from alknet_firewall.errors import ArtifactCorruptError
 from alknet_firewall.verdict import ORIGINS
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Version of the artifact format that this code reads and writes."""
 
 

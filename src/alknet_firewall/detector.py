@@ -1,10 +1,9 @@
-"""Features to scores (floor 2, numpy only): a truncated-SVD subspace and a linear head."""
+"""Features to scores (floor 2, numpy only): a truncated-SVD subspace, and in it a linear head beside a perceptron."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,19 @@ import numpy.typing as npt
 
 from alknet_firewall.config import Calibration
 from alknet_firewall.errors import ArtifactCorruptError, ShapeError
+from alknet_firewall.perceptron import Perceptron
 from alknet_firewall.tensors import Array, FloatArray, float_tensor
+
+SHARED = {"mean": "float32", "scale": "float32", "components": "float16"}
+"""Tensors that the heads of all origins have in common, and what they are stored as: standardisation and subspace."""
+
+OWN = ("weights", "bias")
+"""Tensors of each origin's linear part, stored as float32."""
 
 
 @dataclass(frozen=True)
 class Detector:
-    """The fitted head.
+    """The fitted head of one origin: a linear part and a perceptron, both on coordinates in a subspace that all origins share.
 
     Attributes
     ----------
@@ -26,9 +32,11 @@ class Detector:
     components : ndarray of shape (n_components, n_features), float32
         Orthonormal rows: right singular vectors of the standardised features. Truncated SVD: nothing more is centred.
     weights : ndarray of shape (n_components,), float32
-        Linear head on the projections.
+        Linear part on the coordinates.
     bias : ndarray of shape (1,), float32
         Its intercept.
+    perceptron : Perceptron or None
+        What else the coordinates say; None for a head that is linear.
     """
 
     mean: FloatArray
@@ -36,6 +44,7 @@ class Detector:
     components: FloatArray
     weights: FloatArray
     bias: FloatArray
+    perceptron: Perceptron | None = None
 
     def __post_init__(self) -> None:
         n_components, n_features = self.components.shape if self.components.ndim == 2 else (-1, -1)
@@ -43,18 +52,15 @@ class Detector:
         for name, shape in expected.items():
             if getattr(self, name).shape != shape:
                 raise ShapeError(f"Detector tensor {name} has shape {getattr(self, name).shape}, expected {shape} beside its components.")
-        if not all(np.isfinite(getattr(self, field.name)).all() for field in fields(self)) or not (self.scale > 0).all():
+        if not all(np.isfinite(getattr(self, name)).all() for name in (*SHARED, *OWN)) or not (self.scale > 0).all():
             raise ShapeError("Detector tensors must be finite, and scale positive.")
+        if self.perceptron is not None and self.perceptron.n_inputs != n_components:
+            raise ShapeError(f"A perceptron of {self.perceptron.n_inputs} inputs does not fit {n_components} components.")
 
     @property
     def n_features(self) -> int:
         """Length of a feature vector."""
         return int(self.components.shape[1])
-
-    @cached_property
-    def direction(self) -> FloatArray:
-        """What a feature adds to the logit: subspace, scaling and head as one vector of shape (n_features,), float32."""
-        return np.asarray((self.weights.astype(np.float64) @ self.components) / self.scale, np.float32)
 
     def project(self, features: FloatArray) -> FloatArray:
         """Coordinates in the subspace.
@@ -92,60 +98,50 @@ class Detector:
             If the features have another length, or are not finite.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below, not warned about
-            logits = ((_fitting(features, self) - self.mean) @ self.direction + self.bias[0]).astype(np.float64)
+            coordinates = self.project(features)
+            logits = (coordinates @ self.weights + self.bias[0]).astype(np.float64)
+            if self.perceptron is not None:
+                logits += self.perceptron.logits(coordinates)
         if not np.isfinite(logits).all():
             raise ShapeError("Features must be finite numbers. The graph gave none: verify the artifact.")
         return np.asarray(logits, np.float64)
 
-    def listening(self, values: npt.NDArray[Any], weight: float) -> Detector:
-        """The head with one more feature that adds to the logit, as a direction of its own in the subspace.
+    def listening(self, weight: float) -> Detector:
+        """The head with one more feature that adds to the logit, as a coordinate of its own that the perceptron does not see.
 
         Parameters
         ----------
-        values : ndarray of shape (n_segments,)
-            What that feature is like, to standardise it with.
         weight : float
-            What the logit rises by when it rises by 1.
+            What the logit rises by when that feature rises by 1.
 
         Returns
         -------
         Detector
             Of one feature and one component more.
         """
-        mean, scale = float(values.mean()), max(float(values.std()), 1e-6)
         n_components, n_features = self.components.shape
         components = np.zeros((n_components + 1, n_features + 1), np.float32)
         components[:-1, :-1], components[-1, -1] = self.components, 1.0
+        mean, scale, weights = (
+            np.append(array, np.float32(value)) for array, value in ((self.mean, 0.0), (self.scale, 1.0), (self.weights, weight))
+        )
+        return Detector(mean, scale, components, weights, self.bias, None if self.perceptron is None else self.perceptron.widened())
 
-        def longer(array: FloatArray, value: float) -> FloatArray:
-            return np.append(array, np.float32(value))
-
-        bias = (self.bias + weight * mean).astype(np.float32)
-        return Detector(longer(self.mean, mean), longer(self.scale, scale), components, longer(self.weights, weight * scale), bias)
-
-    def deaf(self) -> Detector:
-        """The head that :meth:`listening` was called on.
-
-        Returns
-        -------
-        Detector
-            Of one feature and one component less.
-        """
-        bias = (self.bias - self.weights[-1] / self.scale[-1] * self.mean[-1]).astype(np.float32)
-        return Detector(self.mean[:-1], self.scale[:-1], np.ascontiguousarray(self.components[:-1, :-1]), self.weights[:-1], bias)
-
-    def as_tensors(self) -> dict[str, Array]:
-        """Named arrays for :func:`alknet_firewall.tensors.save_tensors`."""
-        return {f"detector.{field.name}": getattr(self, field.name) for field in fields(self)}
+    def as_tensors(self, origin: str) -> dict[str, Array]:
+        """Named arrays for :func:`alknet_firewall.tensors.save_tensors`; those in :data:`SHARED` have the same name for every origin."""
+        shared = {f"detector.{name}": getattr(self, name).astype(stored) for name, stored in SHARED.items()}
+        own = {f"detector.{origin}.{name}": getattr(self, name) for name in OWN}
+        return {**shared, **own, **({} if self.perceptron is None else self.perceptron.as_tensors(f"detector.{origin}"))}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Any], where: str) -> Detector:
+    def from_tensors(cls, tensors: Mapping[str, Any], origin: str, where: str) -> Detector:
         """Build from named arrays.
 
         Parameters
         ----------
         tensors : mapping of str to ndarray
-            What :meth:`as_tensors` gave.
+            What :meth:`as_tensors` gave for a head with a perceptron.
+        origin : str
         where : str
             File they came from, for the error.
 
@@ -156,10 +152,13 @@ class Detector:
         Raises
         ------
         ArtifactCorruptError
-            If a tensor is missing, not float32, or of a shape that does not fit.
+            If a tensor is missing, of another type than it is stored as, or of a shape that does not fit.
         """
+        shared = {name: float_tensor(tensors, f"detector.{name}", where, stored) for name, stored in SHARED.items()}
+        own = {name: float_tensor(tensors, f"detector.{origin}.{name}", where) for name in OWN}
+        perceptron = Perceptron.from_tensors(tensors, f"detector.{origin}", where)
         try:
-            return cls(**{field.name: float_tensor(tensors, f"detector.{field.name}", where) for field in fields(cls)})
+            return cls(**shared, **own, perceptron=perceptron)
         except ShapeError as err:
             raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
 

@@ -19,7 +19,7 @@ from alknet_firewall.tensors import load_tensors
 from alknet_firewall.text import check_origin, check_origins, check_texts
 from alknet_firewall.threads import resolve_threads
 from alknet_firewall.thresholds import load_thresholds
-from alknet_firewall.verdict import Origin, Verdict
+from alknet_firewall.verdict import ORIGINS, Origin, Verdict
 
 BATCH_TOLERANCE = 1e-2
 """Most that a score may differ between batches, orders and paddings. Sums in another order round differently in the
@@ -58,12 +58,13 @@ class Firewall(Arriving):
         self.threads = resolve_threads(threads)
         tensors = load_tensors(artifact.path(DETECTOR_FILE))
         where = str(artifact.path(DETECTOR_FILE))
-        self.detector = Detector.from_tensors(tensors, where)
+        self.detectors = {origin: Detector.from_tensors(tensors, origin, where) for origin in ORIGINS}
         self.reader = Reader(artifact, tensors, self.threads, provider)
         self._contexts = Contexts(self.reader)
-        if self.detector.n_features != self.reader.n_features:
+        n_features = self.detectors[ORIGINS[0]].n_features
+        if n_features != self.reader.n_features:
             raise ArtifactCorruptError(
-                f"{where}: the head takes {self.detector.n_features} features, the pooling gives {self.reader.n_features}. "
+                f"{where}: the head takes {n_features} features, the pooling gives {self.reader.n_features}. "
                 "Fetch or build the artifact again."
             )
 
@@ -240,7 +241,7 @@ class Firewall(Arriving):
         texts = check_texts(texts)
         judges = [self._judge(o, threshold, fpr) for o in check_origins(origin, len(texts))]
         pasts = self._contexts.pasts(context, (judge.origin for judge in judges))
-        return judge_texts(texts, judges, self.reader, self.detector, stop, batch_size=batch_size, with_views=with_views, pasts=pasts)
+        return judge_texts(texts, judges, self.reader, self.detectors, stop, batch_size=batch_size, with_views=with_views, pasts=pasts)
 
     def _judge(self, origin: Origin, threshold: float | None, fpr: float | None) -> Judge:
         """What texts of an origin are held against."""

@@ -10,9 +10,10 @@ import numpy.typing as npt
 from alknet_firewall.bags import UNKNOWN, Values, balanced, ranks
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError, ShapeError
+from alknet_firewall.perceptron import in_half_precision
 from alknet_firewall.tensors import FloatArray, IntArray
 
-HEAD = "truncated SVD, multiple-instance logistic regression"
+HEAD = "truncated SVD, multiple-instance logistic regression and perceptron"
 """Name of this head in an artifact's config."""
 
 
@@ -32,8 +33,6 @@ class FitOptions:
         Share of an attack's segments, the worst ones, that count as attack from the second round on; always at least one.
     caution : float
         How much what rounding does to the features is held against a direction, beside its variance.
-    wording : float
-        What the logit rises by when that of a segment's words rises by 1.
     seed : int
         Of the randomized SVD and of the order of rows.
     """
@@ -43,7 +42,6 @@ class FitOptions:
     rounds: int = 4
     share: float = 0.34
     caution: float = 30_000.0
-    wording: float = 0.3
     seed: int = 0
 
 
@@ -141,12 +139,12 @@ def taught_segments(
 
 
 def _components(standardised: FloatArray, options: FitOptions) -> FloatArray:
-    """Right singular vectors, in C order: scikit-learn gives them in another, which a raw copy to disk would scramble."""
+    """Right singular vectors as they are stored, in C order: scikit-learn gives another, which a raw copy to disk would scramble."""
     from sklearn.decomposition import TruncatedSVD
 
     rank = min(options.n_components, standardised.shape[1] - 1)
     svd = TruncatedSVD(rank, algorithm="randomized", n_iter=4, random_state=options.seed).fit(standardised)
-    return np.ascontiguousarray(svd.components_, dtype=np.float32)
+    return np.ascontiguousarray(in_half_precision(svd.components_))
 
 
 def _metric(projected: FloatArray, rounding: FloatArray | None, options: FitOptions) -> Values:

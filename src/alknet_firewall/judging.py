@@ -114,7 +114,12 @@ class Judge:
 
 
 def judge_texts(
-    texts: Sequence[str], judges: Sequence[Judge], reader: Reader, detector: Detector, stop: threading.Event | None, **options: Any
+    texts: Sequence[str],
+    judges: Sequence[Judge],
+    reader: Reader,
+    detectors: Mapping[Origin, Detector],
+    stop: threading.Event | None,
+    **options: Any,
 ) -> list[Verdict]:
     """Read whole texts and judge them.
 
@@ -124,7 +129,7 @@ def judge_texts(
     judges : sequence of Judge
         One a text.
     reader : Reader
-    detector : Detector
+    detectors : mapping of origin to Detector
     stop : threading.Event or None
         Once it is set, no further windows are computed.
     **options
@@ -148,7 +153,7 @@ def judge_texts(
 
             raise CancelledError
         n_windows[index] += 1
-        rated[index] += rate(window, detector)
+        rated[index] += rate(window, detectors[judges[index].origin])
     return [
         judge.verdict(own, sum(segment.view == PLAIN for segment in own), n) for judge, own, n in zip(judges, rated, n_windows, strict=True)
     ]

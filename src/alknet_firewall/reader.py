@@ -97,7 +97,7 @@ class Reader:
         where = str(artifact.path(DETECTOR_FILE))
         self.pasts = {origin: _load_past(tensors, origin, where) for origin in ORIGINS}
         _check_fit(artifact, self.pasts)
-        self.wording = Wording.from_tensors(tensors, where)
+        self.wordings = {origin: Wording.from_tensors(tensors, origin, where) for origin in ORIGINS}
         self.tokenizer = Tokenizer.load(artifact.path(TOKENIZER_FILE))
         self.encoder = Encoder(artifact.path(MODEL_FILE), threads, provider)
 
@@ -154,7 +154,7 @@ class Reader:
             chosen = [window for window in windows if origins[window.text] == origin]
             past = pasts[origin] if pasts and chosen else None
             for window, states in self.hidden_states(chosen, origin, batch_size=batch_size, past=past):
-                yield window.text, self.describe(window, states)
+                yield window.text, self.describe(window, states, origin)
 
     def windows(self, index: int, text: str) -> Iterator[Window]:
         """The windows of one text, in order; every token is in at least one. `index` says which text it is."""
@@ -201,10 +201,10 @@ class Reader:
             for row, index in zip(states, batch.indices, strict=True):
                 yield windows[index], row[: len(windows[index].ids)]
 
-    def describe(self, window: Window, states: FloatArray) -> list[Segment]:
-        """The segments of one window, from its hidden states of shape (n_tokens, hidden_size)."""
+    def describe(self, window: Window, states: FloatArray, origin: Origin) -> list[Segment]:
+        """The segments of one window of a text of an origin, from its hidden states of shape (n_tokens, hidden_size)."""
         cut = self.cut(window)
-        features = self._features(states, [text for _, _, text in cut])
+        features = self._features(states, [text for _, _, text in cut], origin)
         return [Segment(start, end, row, text, window.view) for (start, end, text), row in zip(cut, features, strict=True)]
 
     def cut(self, window: Window) -> list[tuple[int, int, str]]:
@@ -215,7 +215,7 @@ class Reader:
             for a, b, text in zip([0, *ends[:-1]], ends, self.tokenizer.pieces(window.ids, ends), strict=True)
         ]
 
-    def features(self, ids: IntArray, states: FloatArray) -> FloatArray:
+    def features(self, ids: IntArray, states: FloatArray, origin: Origin) -> FloatArray:
         """Features of the segments of one window.
 
         Parameters
@@ -223,16 +223,18 @@ class Reader:
         ids : ndarray of shape (n_tokens,), int64
         states : ndarray of shape (n_tokens, hidden_size), float32
             Hidden states of these tokens, from wherever.
+        origin : {"prompt", "content"}
+            Whose words they are held against.
 
         Returns
         -------
         ndarray of shape (n_segments, n_features), float32
         """
-        return self._features(states, self.tokenizer.pieces(ids, segment_ends(len(ids), self.config.segment)))
+        return self._features(states, self.tokenizer.pieces(ids, segment_ends(len(ids), self.config.segment)), origin)
 
-    def _features(self, states: FloatArray, pieces: Sequence[str]) -> FloatArray:
+    def _features(self, states: FloatArray, pieces: Sequence[str], origin: Origin) -> FloatArray:
         """What the hidden states of each segment of a window say, then what its words say."""
-        words = self.wording.logits(pieces)
+        words = self.wordings[origin].logits(pieces)
         return np.concatenate([segment_features(states, self.config.segment), words[:, None]], axis=1)
 
 

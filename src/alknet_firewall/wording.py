@@ -19,9 +19,6 @@ import numpy.typing as npt
 from alknet_firewall.errors import ArtifactCorruptError
 from alknet_firewall.tensors import Array, FloatArray, IntArray, float_tensor
 
-WEIGHTS = "wording.weights"
-"""Name of the tensor."""
-
 REACH = 200
 """How far back from a segment's end its words are read, in letters: about three segments of English, and as much text in languages of which
 the tokenizer makes more tokens. Never beyond the window, and never less than the segment."""
@@ -101,18 +98,19 @@ class Wording:
             count += last - first
         return (total / np.sqrt(np.maximum(count, 1.0))).astype(np.float32)
 
-    def as_tensors(self) -> dict[str, Array]:
+    def as_tensors(self, origin: str) -> dict[str, Array]:
         """Named arrays for :func:`alknet_firewall.tensors.save_tensors`, in half precision."""
-        return {WEIGHTS: self.weights.astype(np.float16)}
+        return {f"wording.{origin}.weights": self.weights.astype(np.float16)}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Any], where: str) -> Wording:
+    def from_tensors(cls, tensors: Mapping[str, Any], origin: str, where: str) -> Wording:
         """Build from named arrays.
 
         Parameters
         ----------
         tensors : mapping of str to ndarray
             What :meth:`as_tensors` gave.
+        origin : str
         where : str
             File they came from, for the error.
 
@@ -125,10 +123,11 @@ class Wording:
         ArtifactCorruptError
             If the tensor is missing, not float16, not finite, or not a power of two long.
         """
-        found = float_tensor(tensors, WEIGHTS, where, stored="float16")
+        name = f"wording.{origin}.weights"
+        found = float_tensor(tensors, name, where, stored="float16")
         if found.ndim != 1 or len(found) < 2 or len(found) & (len(found) - 1) or not np.isfinite(found).all():
             raise ArtifactCorruptError(
-                f"{where}: tensor {WEIGHTS} must be one row of finite numbers, a power of two long. Fetch or build the artifact again."
+                f"{where}: tensor {name} must be one row of finite numbers, a power of two long. Fetch or build the artifact again."
             )
         return cls(found)
 

@@ -71,17 +71,18 @@ def test_scikit_learn_and_the_shipped_head_agree(built, examples):
     from alknet_firewall import Firewall
     from alknet_firewall.fit import FitOptions
     from export.features import LONGEST_CHARACTERS, extract
-    from export.head import Scorer, fit_scorer, source_weights
+    from export.head import Part, Scorer, fit_scorer
 
     artifact, _ = built
     firewall = Firewall.from_pretrained(artifact.folder)
     data = extract(firewall, examples, LONGEST_CHARACTERS)
-    labels = np.array([e.label for e in examples])
-    again = fit_scorer(data, labels, source_weights(examples), FitOptions())
-    np.testing.assert_allclose(Scorer(firewall.detector, firewall.reader.wording).texts(data), again.texts(data), atol=1e-3)
-    assert firewall.reader.wording.weights.any()
-    gram = firewall.detector.components @ firewall.detector.components.T
-    np.testing.assert_allclose(gram, np.eye(len(gram)), atol=1e-4)
+    again = fit_scorer(data, examples, FitOptions())
+    stored = Scorer({origin: Part(head, firewall.reader.wordings[origin]) for origin, head in firewall.detectors.items()})
+    np.testing.assert_allclose(stored.texts(data, examples), again.texts(data, examples), atol=1e-3)
+    assert all(wording.weights.any() for wording in firewall.reader.wordings.values())
+    assert all(len(head.perceptron.weights) == 3 for head in firewall.detectors.values())
+    components = firewall.detectors["prompt"].components
+    np.testing.assert_allclose(components @ components.T, np.eye(len(components)), atol=2e-3)
 
 
 def test_parity_fails_when_the_graph_is_another(built, weights, adapter, tmp_path):

@@ -42,3 +42,13 @@ def test_other_texts_labels_of_segments_lengths_and_views_are_read_anew(embedded
     extract(embedded, examples, 600, with_views=True, cache=tmp_path)
     assert len(list(tmp_path.glob("*.safetensors"))) == 5
     same(extract(embedded, untold, 600, cache=tmp_path), extract(embedded, untold, 600))
+
+
+def test_examples_are_kept_in_parts_and_those_that_follow_are_read_alone(embedded, examples, tmp_path, monkeypatch):
+    monkeypatch.setattr(features, "KEPT_TOGETHER", 5)
+    extract(embedded, examples[:10], 600, cache=tmp_path)
+    read = []
+    whole = features._read
+    monkeypatch.setattr(features, "_read", lambda firewall, part, *a, **b: read.append(len(part)) or whole(firewall, part, *a, **b))
+    same(extract(embedded, examples, 600, cache=tmp_path), whole(embedded, examples, 600, with_views=False))
+    assert read == [2]

@@ -96,8 +96,14 @@ def test_a_head_that_misses_the_attacks_is_moved_and_finds_them(adaptation, embe
     assert (whole.origin, whole.n_benign, whole.n_attack) == ("content", 30, 30)
     assert whole.after.recall > whole.before.recall
     assert adaptation.report.penalty is not None
-    assert not np.array_equal(adaptation.detector.weights, embedded.detector.weights)
-    np.testing.assert_array_equal(adaptation.detector.components, embedded.detector.components)
+    ours, shipped = adaptation.detectors["content"], embedded.detectors["content"]
+    assert not np.array_equal(ours.weights, shipped.weights)
+    np.testing.assert_array_equal(ours.components, shipped.components)
+    assert ours.perceptron is shipped.perceptron
+
+
+def test_an_origin_without_texts_keeps_its_head(adaptation, embedded):
+    assert adaptation.detectors["prompt"] is embedded.detectors["prompt"]
 
 
 def test_figures_are_given_for_all_folds_together_and_for_each(adaptation):
@@ -116,16 +122,16 @@ def test_the_figures_before_are_the_shipped_heads_own(adaptation, embedded):
 
 
 def test_left_out_scores_come_from_heads_that_did_not_see_the_text(adaptation, embedded, bags):
-    seen = write_free_scores(embedded, adaptation.detector, ROWS)
+    seen = write_free_scores(embedded, adaptation.detectors, ROWS)
     assert np.abs(seen - adaptation.scores).max() > 1e-3
 
 
-def write_free_scores(firewall, detector, own):
-    """Scores by another head of the same firewall."""
+def write_free_scores(firewall, detectors, own):
+    """Scores by other heads of the same firewall."""
     from copy import copy
 
     other = copy(firewall)
-    other.detector = detector
+    other.detectors = detectors
     return np.array([verdict.score for verdict in other.scan_batch([row.text for row in own], [row.origin for row in own])])
 
 
@@ -138,7 +144,7 @@ def test_labels_that_mean_nothing_leave_the_head_as_it_is(embedded, bags):
 
 def test_the_same_texts_give_the_same_head(embedded, bags, adaptation):
     again = adapt(embedded, ROWS, bags)
-    np.testing.assert_array_equal(again.detector.weights, adaptation.detector.weights)
+    np.testing.assert_array_equal(again.detectors["content"].weights, adaptation.detectors["content"].weights)
     assert again.report == adaptation.report
 
 
@@ -188,8 +194,8 @@ def test_the_artifact_is_whole_and_answers_its_own_self_test(written):
 
 def test_the_artifact_has_the_adapted_head_and_all_else_as_it_was(written, embedded, adaptation):
     old, new = (load_tensors(artifact.path("detector.safetensors")) for artifact in (embedded.artifact, written))
-    assert {name for name in old if not np.array_equal(old[name], new[name])} == {"detector.weights", "detector.bias"}
-    np.testing.assert_array_equal(new["detector.weights"], adaptation.detector.weights)
+    assert {name for name in old if not np.array_equal(old[name], new[name])} == {"detector.content.weights", "detector.content.bias"}
+    np.testing.assert_array_equal(new["detector.content.weights"], adaptation.detectors["content"].weights)
     for name in ("model.onnx", "tokenizer.json", "LICENSE", "NOTICE"):
         assert written.path(name).read_bytes() == embedded.artifact.path(name).read_bytes()
     same = ("base_model", "encoder", "window", "prefixes", "calibration", "default_fpr")

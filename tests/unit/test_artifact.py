@@ -198,7 +198,7 @@ def test_a_manifest_that_is_no_object_is_named(document, light_copy, change_file
     refused(light_copy, MANIFEST_FILE, "must be an object")
 
 
-@pytest.mark.parametrize("version", [0, 2, 4, 3.0, True, "3", None])
+@pytest.mark.parametrize("version", [0, 3, 5, 4.0, True, "4", None])
 @pytest.mark.parametrize("name", [MANIFEST_FILE, CONFIG_FILE])
 def test_another_schema_version_is_named(name, version, edit_json):
     folder = edit_json(name, lambda document: {**document, "schema_version": version})
@@ -206,8 +206,8 @@ def test_another_schema_version_is_named(name, version, edit_json):
 
 
 def test_a_newer_schema_says_what_to_do(edit_json):
-    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 4})
-    refused(folder, MANIFEST_FILE, "has schema_version 4; this version of alknet-firewall reads 3.*Install")
+    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 5})
+    refused(folder, MANIFEST_FILE, "has schema_version 5; this version of alknet-firewall reads 4.*Install")
 
 
 MANIFEST_EDITS = {
@@ -339,8 +339,8 @@ def spoil(name, value):
     return replace(name, change)
 
 
-TENSORS = [f"detector.{name}" for name in ("mean", "scale", "components", "weights", "bias")]
-WORDING = ["wording.weights"]
+TENSORS = [f"detector.{name}" for name in ("mean", "scale", "components", "prompt.weights", "content.bias", "content.layer1.weights")]
+WORDING = [f"wording.{origin}.weights" for origin in ("prompt", "content")]
 PREFIXES = [f"prefix.{origin}.{part}" for origin in ("prompt", "content") for part in ("keys", "values")]
 
 
@@ -363,7 +363,7 @@ def test_a_tensor_in_double_precision_is_refused(name, edit_tensors):
 @pytest.mark.parametrize("name", TENSORS)
 def test_a_tensor_of_the_head_with_one_value_more_is_refused(name, edit_tensors):
     longer = replace(name, lambda tensor: np.concatenate([tensor, tensor[:1]]))
-    refused(edit_tensors(longer), DETECTOR_FILE, "Detector tensor")
+    refused(edit_tensors(longer), DETECTOR_FILE, "Detector tensor|A perceptron")
 
 
 def test_a_scale_of_zero_is_refused(edit_tensors):

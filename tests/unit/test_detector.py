@@ -1,6 +1,7 @@
 """Features to logits to scores."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from alknet_firewall import ArtifactCorruptError, ShapeError
 from alknet_firewall.config import Calibration
 from alknet_firewall.detector import Detector, calibrated
+from alknet_firewall.perceptron import Perceptron
 from alknet_firewall.tensors import load_tensors, save_tensors
 
 N_FEATURES, N_COMPONENTS = 6, 3
@@ -26,8 +28,21 @@ def tensors_of_a_detector(**changes):
     return {name: np.ascontiguousarray(value, np.float32) for name, value in {**tensors, **changes}.items()}
 
 
-def make_detector(**changes):
-    return Detector(**tensors_of_a_detector(**changes))
+def make_detector(perceptron=None, **changes):
+    return Detector(**tensors_of_a_detector(**changes), perceptron=perceptron)
+
+
+def make_perceptron(n_inputs=N_COMPONENTS, width=4):
+    rng = np.random.default_rng(7)
+    shapes = [(width, n_inputs), (width, width), (1, width)]
+    weights = tuple(rng.normal(size=shape).astype(np.float16).astype(np.float32) for shape in shapes)
+    return Perceptron(weights, tuple(rng.normal(size=shape[0]).astype(np.float16).astype(np.float32) for shape in shapes))
+
+
+def stored_detector():
+    """Of values that half precision keeps, so that disk changes nothing."""
+    components = make_detector().components.astype(np.float16).astype(np.float32)
+    return make_detector(make_perceptron(), components=components)
 
 
 def test_the_logit_is_the_head_on_the_projection():
@@ -38,6 +53,18 @@ def test_the_logit_is_the_head_on_the_projection():
         coordinates = [sum(c * x for c, x in zip(component, standardised, strict=True)) for component in detector.components]
         logit = sum(w * c for w, c in zip(detector.weights, coordinates, strict=True)) + detector.bias[0]
         assert found == pytest.approx(float(logit), abs=1e-5)
+
+
+def test_the_perceptron_adds_to_the_linear_part_what_the_coordinates_say():
+    linear, perceptron = make_detector(), make_perceptron()
+    features = np.random.default_rng(1).normal(size=(4, N_FEATURES)).astype(np.float32)
+    expected = linear.logits(features) + perceptron.logits(linear.project(features))
+    np.testing.assert_allclose(make_detector(perceptron).logits(features), expected, atol=1e-5)
+
+
+def test_a_perceptron_of_another_subspace_is_an_error():
+    with pytest.raises(ShapeError, match=f"{N_COMPONENTS + 1} inputs does not fit {N_COMPONENTS} components"):
+        make_detector(make_perceptron(N_COMPONENTS + 1))
 
 
 def test_a_row_is_scored_alike_alone_and_among_others():
@@ -127,61 +154,78 @@ def test_the_scale_must_be_positive(scale):
 
 
 def test_a_detector_scores_the_same_after_a_round_trip_to_disk(tmp_path):
-    detector = make_detector()
-    fortran = Detector(**{**tensors_of_a_detector(), "components": np.asfortranarray(detector.components)})
-    save_tensors(tmp_path / "d.safetensors", fortran.as_tensors())
-    loaded = Detector.from_tensors(load_tensors(tmp_path / "d.safetensors"), "d.safetensors")
+    detector = stored_detector()
+    fortran = replace(detector, components=np.asfortranarray(detector.components))
+    save_tensors(tmp_path / "d.safetensors", fortran.as_tensors("prompt"))
+    loaded = Detector.from_tensors(load_tensors(tmp_path / "d.safetensors"), "prompt", "d.safetensors")
     features = np.random.default_rng(3).normal(size=(5, N_FEATURES)).astype(np.float32)
     np.testing.assert_array_equal(loaded.logits(features), detector.logits(features))
 
 
-@pytest.mark.parametrize("name", ["mean", "scale", "components", "weights", "bias"])
+STORED = ["mean", "scale", "components", "content.weights", "content.bias", "content.layer0.weights", "content.layer1.bias"]
+
+
+def test_heads_of_two_origins_share_their_subspace_on_disk():
+    one, other = stored_detector(), replace(stored_detector(), bias=np.ones(1, np.float32))
+    tensors = {**one.as_tensors("prompt"), **other.as_tensors("content")}
+    assert sum(name.count(".") == 1 for name in tensors) == 3
+    assert Detector.from_tensors(tensors, "prompt", "there").bias == one.bias
+    assert Detector.from_tensors(tensors, "content", "there").bias == other.bias
+
+
+@pytest.mark.parametrize("name", STORED)
 def test_a_missing_tensor_is_named_with_its_file(name):
-    tensors = make_detector().as_tensors()
+    tensors = stored_detector().as_tensors("content")
     del tensors[f"detector.{name}"]
     with pytest.raises(ArtifactCorruptError, match=rf"head\.safetensors: tensor detector\.{name} is missing"):
-        Detector.from_tensors(tensors, "head.safetensors")
+        Detector.from_tensors(tensors, "content", "head.safetensors")
 
 
-@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64])
-def test_a_tensor_of_another_type_is_named_with_its_file(dtype):
-    tensors = make_detector().as_tensors()
-    tensors["detector.weights"] = tensors["detector.weights"].astype(dtype)
-    with pytest.raises(ArtifactCorruptError, match=rf"head\.safetensors: tensor detector\.weights is {np.dtype(dtype)}"):
-        Detector.from_tensors(tensors, "head.safetensors")
+def test_a_head_without_a_perceptron_is_not_whole():
+    with pytest.raises(ArtifactCorruptError, match=r"tensor detector\.prompt\.layer0\.weights is missing"):
+        Detector.from_tensors(make_detector().as_tensors("prompt"), "prompt", "head.safetensors")
 
 
-def test_tensors_that_do_not_fit_name_the_file_they_came_from():
-    tensors = {**make_detector().as_tensors(), "detector.mean": np.zeros(2, np.float32)}
-    with pytest.raises(ArtifactCorruptError, match=r"head\.safetensors: Detector tensor mean"):
-        Detector.from_tensors(tensors, "head.safetensors")
+@pytest.mark.parametrize("name", ["prompt.weights", "components", "prompt.layer1.weights"])
+@pytest.mark.parametrize("dtype", [np.float64, np.int64])
+def test_a_tensor_of_another_type_is_named_with_its_file(name, dtype):
+    tensors = stored_detector().as_tensors("prompt")
+    tensors[f"detector.{name}"] = tensors[f"detector.{name}"].astype(dtype)
+    with pytest.raises(ArtifactCorruptError, match=rf"head\.safetensors: tensor detector\.{name} is {np.dtype(dtype)}"):
+        Detector.from_tensors(tensors, "prompt", "head.safetensors")
 
 
-def test_logits_are_the_head_on_the_projections(embedded):
-    detector, random = embedded.detector, np.random.default_rng(0)
+@pytest.mark.parametrize(
+    ("name", "tensor", "problem"),
+    [
+        ("mean", np.zeros(2, np.float32), "Detector tensor mean"),
+        ("prompt.layer0.weights", np.zeros((4, N_COMPONENTS + 1), np.float16), "does not fit"),
+        ("prompt.layer2.weights", np.zeros((2, 4), np.float16), "the last have one output"),
+    ],
+)
+def test_tensors_that_do_not_fit_name_the_file_they_came_from(name, tensor, problem):
+    tensors = {**stored_detector().as_tensors("prompt"), f"detector.{name}": tensor}
+    with pytest.raises(ArtifactCorruptError, match=rf"head\.safetensors: .*{problem}"):
+        Detector.from_tensors(tensors, "prompt", "head.safetensors")
+
+
+@pytest.mark.parametrize("origin", ["prompt", "content"])
+def test_the_embedded_heads_are_the_sum_of_their_parts(embedded, origin):
+    detector, random = embedded.detectors[origin], np.random.default_rng(0)
     features = (detector.mean + random.normal(size=(50, detector.n_features)) * detector.scale).astype(np.float32)
-    expected = detector.project(features).astype(np.float64) @ detector.weights + detector.bias[0]
-    np.testing.assert_allclose(detector.logits(features), expected, atol=1e-4 * np.abs(expected).max())
+    coordinates = detector.project(features)
+    linear = coordinates.astype(np.float64) @ detector.weights + detector.bias[0]
+    evidence = detector.perceptron.logits(coordinates)
+    assert evidence.std() > 0.01 * linear.std()
+    np.testing.assert_allclose(detector.logits(features), linear + evidence, atol=1e-4 * np.abs(linear).max())
 
 
-def test_one_more_feature_adds_to_the_logit_and_is_a_direction_of_its_own():
+def test_one_more_feature_adds_to_the_logit_and_is_a_coordinate_of_its_own():
     rng = np.random.default_rng(1)
     features, values = rng.normal(size=(20, N_FEATURES)).astype(np.float32), rng.normal(3.0, 2.0, size=20).astype(np.float32)
-    plain = make_detector()
-    longer = plain.listening(values, 0.25)
+    plain = make_detector(make_perceptron())
+    longer = plain.listening(0.25)
     both = np.concatenate([features, values[:, None]], axis=1)
     np.testing.assert_allclose(longer.logits(both), plain.logits(features) + 0.25 * values, atol=1e-5)
     np.testing.assert_allclose(longer.project(both)[:, :-1], plain.project(features), atol=1e-6)
-    np.testing.assert_allclose(longer.project(both)[:, -1], (values - values.mean()) / values.std(), atol=1e-5)
-
-
-def test_a_feature_that_never_changes_may_be_added():
-    assert np.isfinite(make_detector().listening(np.zeros(5, np.float32), 0.3).direction).all()
-
-
-def test_a_head_that_no_longer_listens_is_the_one_it_was():
-    plain, values = make_detector(), np.array([0.5, 2.0, -1.0], np.float32)
-    features = np.random.default_rng(1).normal(size=(4, N_FEATURES)).astype(np.float32)
-    again = plain.listening(values, 0.25).deaf()
-    assert again.components.flags.c_contiguous
-    np.testing.assert_allclose(again.logits(features), plain.logits(features), atol=1e-5)
+    np.testing.assert_array_equal(longer.project(both)[:, -1], values)

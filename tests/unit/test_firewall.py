@@ -219,7 +219,7 @@ def test_the_worst_stretch_is_where_its_span_says(embedded):
     """With the score as threshold, only the worst segment is left; the features alone say which one that is."""
     text = FILLER * 20 + ATTACK + FILLER * 20
     segments = [segment for _, window in embedded.reader.segments([text], ["content"]) for segment in window]
-    logits = embedded.detector.logits(np.stack([segment.features for segment in segments]))
+    logits = embedded.detectors["content"].logits(np.stack([segment.features for segment in segments]))
     scores = calibrated(logits, len(segments), embedded.artifact.config.calibration["content"])
     worst = segments[int(scores.argmax())]
     verdict = embedded.scan(text, "content", threshold=float(scores.max()) - 1e-6)
@@ -265,7 +265,8 @@ def window_logits(firewall, text):
     """Range of characters and logits of the segments, for every window of a text in order; one at a time, so that padding plays no part."""
     windows = [window for _, window in firewall.reader.segments([text], ["content"], batch_size=1)]
     windows.sort(key=lambda window: window[0].start)
-    return [(w[0].start, w[-1].end, firewall.detector.logits(np.stack([segment.features for segment in w]))) for w in windows]
+    head = firewall.detectors["content"]
+    return [(w[0].start, w[-1].end, head.logits(np.stack([segment.features for segment in w]))) for w in windows]
 
 
 def test_an_attack_anywhere_in_a_long_text_changes_every_window_it_lies_in_and_no_other(embedded):

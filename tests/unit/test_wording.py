@@ -90,8 +90,8 @@ def test_hashes_are_those_of_the_weights_on_disk():
 
 
 def test_weights_come_back_in_half_precision(tmp_path):
-    save_tensors(tmp_path / "w", RANDOM.as_tensors())
-    again = Wording.from_tensors(load_tensors(tmp_path / "w"), "w")
+    save_tensors(tmp_path / "w", RANDOM.as_tensors("content"))
+    again = Wording.from_tensors(load_tensors(tmp_path / "w"), "content", "w")
     np.testing.assert_array_equal(again.weights, RANDOM.weights.astype(np.float16))
     assert again.weights.dtype == np.float32
 
@@ -107,10 +107,10 @@ def test_weights_come_back_in_half_precision(tmp_path):
     ],
 )
 def test_weights_that_cannot_be_used_are_an_error(weights, problem):
-    with pytest.raises(ArtifactCorruptError, match=rf"^there: tensor wording\.weights .*{problem}.*build the artifact again"):
-        Wording.from_tensors({"wording.weights": weights}, "there")
+    with pytest.raises(ArtifactCorruptError, match=rf"^there: tensor wording\.prompt\.weights .*{problem}.*build the artifact again"):
+        Wording.from_tensors({"wording.prompt.weights": weights}, "prompt", "there")
 
 
 def test_missing_weights_are_an_error():
-    with pytest.raises(ArtifactCorruptError, match=r"wording\.weights is missing"):
-        Wording.from_tensors({}, "there")
+    with pytest.raises(ArtifactCorruptError, match=r"wording\.content\.weights is missing"):
+        Wording.from_tensors({}, "content", "there")

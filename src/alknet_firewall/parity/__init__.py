@@ -146,6 +146,7 @@ def _compare(firewall: Firewall, texts: Sequence[str], sides: Sequence[tuple[Sid
     feature_pairs = [
         (a, b) for s, o, _ in sides for ta, tb in zip(s.features, o.features, strict=True) for a, b in zip(ta, tb, strict=True)
     ]
+    scale = firewall.detectors[ORIGINS[0]].scale  # which all heads share
     alone = np.array([firewall.scan(text, origin, with_views=False).score for origin in ORIGINS for text in texts])
     figures: dict[str, Any] = {
         "precision": precision,
@@ -156,7 +157,7 @@ def _compare(firewall: Firewall, texts: Sequence[str], sides: Sequence[tuple[Sid
         "hidden_mean_cosine": float(cosines.mean()),
         "hidden_worst_cosine": float(cosines.min()),
         "hidden_largest_difference": float(np.abs(reference - measured).max() / np.sqrt((reference**2).mean())),
-        "feature_largest_difference": max(float((np.abs(a - b) / firewall.detector.scale).max()) for a, b in feature_pairs),
+        "feature_largest_difference": max(float((np.abs(a - b) / scale).max()) for a, b in feature_pairs),
         "score_largest_difference": float(np.abs(expected - scores).max()),
         "batch_largest_difference": float(np.abs(alone - scores).max()),
         "flips": int((flipped & ~near).sum()),

@@ -82,7 +82,7 @@ def torch_side(firewall: Firewall, model: Any, weights: Path, texts: Sequence[st
         rows = torch_states(model, prefix, batch.ids, batch.mask)[-1]
         for row, index in zip(rows, batch.indices, strict=True):
             states[index] = row[: len(windows[index][1])]
-    features = [firewall.reader.features(part, s) for (_, part), s in zip(windows, states, strict=True)]
+    features = [firewall.reader.features(part, s, origin) for (_, part), s in zip(windows, states, strict=True)]
     return _side(firewall, origin, ids, [index for index, _ in windows], states, features)
 
 
@@ -110,7 +110,7 @@ def artifact_side(firewall: Firewall, texts: Sequence[str], origin: Origin) -> S
         _, row = computed[id(window)]
         owners.append(window.text)
         states.append(row)
-        features.append(firewall.reader.features(window.ids, row))
+        features.append(firewall.reader.features(window.ids, row, origin))
     return _side(firewall, origin, [firewall.reader.tokenizer.encode(text).ids for text in texts], owners, states, features)
 
 
@@ -125,6 +125,6 @@ def _side(
     """Sort windows by text, and score."""
     by_text = [[i for i, owner in enumerate(owners) if owner == text] for text in range(len(ids))]
     calibration = firewall.artifact.config.calibration[origin]
-    logits = [firewall.detector.logits(np.concatenate([features[i] for i in own])) for own in by_text]
+    logits = [firewall.detectors[origin].logits(np.concatenate([features[i] for i in own])) for own in by_text]
     scores = [float(calibrated(own, len(own), calibration).max()) for own in logits]
     return Side(ids, [[states[i] for i in own] for own in by_text], [[features[i] for i in own] for own in by_text], np.array(scores))

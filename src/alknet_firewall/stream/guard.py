@@ -68,7 +68,7 @@ class StreamGuard:
         self.flagged_at: int | None = None
         self._reader, self._detector, self._judge, self._past = reader, detector, judge, past
         self._tokens = ArrivingTokens(reader.tokenizer, TOGETHER)
-        self._windows = ArrivingWindows(reader, past)
+        self._windows = ArrivingWindows(reader, judge.origin, past)
         self._views = ArrivingViews(reader, judge.origin, past) if with_views else None
         self._plain, self._hidden = Tally(judge), Tally(judge)
         self._text: StringIO | None = StringIO()

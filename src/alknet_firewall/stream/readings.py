@@ -64,7 +64,7 @@ class ArrivingViews:
         self._known = {key: self._known.get(key, []) for key in keys}
         windows = [window for i in fresh for window in self._reader.view_windows(i, found[i])]
         for window, states in self._reader.hidden_states(windows, self._origin, past=self._past):
-            self._known[keys[window.text]].append(self._reader.describe(window, states))
+            self._known[keys[window.text]].append(self._reader.describe(window, states, self._origin))
         return [window for i in fresh for window in self._known[keys[i]]]
 
 

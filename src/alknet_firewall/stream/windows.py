@@ -12,6 +12,7 @@ from alknet_firewall.encoder import Before, Past
 from alknet_firewall.reader import Reader, Segment, Window
 from alknet_firewall.tensors import IntArray
 from alknet_firewall.tokenizer import NO_TOKENS, Tokens, joined
+from alknet_firewall.verdict import Origin
 
 
 class ArrivingWindows:
@@ -25,11 +26,11 @@ class ArrivingWindows:
         The segments of the window that is not full yet, as they would be if the text ended here; empty when there is none.
     """
 
-    def __init__(self, reader: Reader, past: Past) -> None:
+    def __init__(self, reader: Reader, origin: Origin, past: Past) -> None:
         """Read behind a past."""
         config = reader.config
         self.open: list[Segment] = []
-        self._reader, self._past = reader, past
+        self._reader, self._origin, self._past = reader, origin, past
         self._size, self._overlap = config.window.size, config.window.size - config.window.stride
         self._states = np.empty((self._size, config.encoder.hidden_size), np.float32)
         self._last = NO_TOKENS
@@ -84,4 +85,4 @@ class ArrivingWindows:
     def _segments(self) -> list[Segment]:
         """The segments of the open window."""
         tokens = self._last[-self._n_open :]
-        return self._reader.describe(Window(0, tokens.ids, tokens.offsets), self._states[: self._n_open])
+        return self._reader.describe(Window(0, tokens.ids, tokens.offsets), self._states[: self._n_open], self._origin)
