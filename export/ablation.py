@@ -19,7 +19,6 @@ from alknet_firewall.bags import UNKNOWN, worst_segments
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import FitOptions, fit_detector
 from alknet_firewall.parity.sides import torch_states
-from alknet_firewall.perceptron import Perceptron
 from alknet_firewall.ranking import Ranking, Scores, bootstrap, threshold_at
 from alknet_firewall.reader import Segment
 from alknet_firewall.verdict import ORIGINS
@@ -28,7 +27,7 @@ from export.data import Example, is_corpus
 from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with
 from export.graph import load_backbone
 from export.groups import GROUPS, KEYWORDS, belongs
-from export.head import fit_scorer, labels_of, of_origin, source_weights
+from export.scorer import fit_scorer, labels_of, of_origin, source_weights
 from export.wording import wording_logits
 
 FPR = 0.01
@@ -122,17 +121,9 @@ def part_scores(fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOp
         chosen = of_origin(task.held, (origin,))
         own = held.subset(chosen)
         words[chosen] = worst_segments(wording_logits(part.wording, own.pieces).astype(np.float64), own.texts)
-        silent = np.zeros((len(own.features), 1), np.float32)
-        coordinates = part.detector.project(np.concatenate([own.features, silent], axis=1))
-        perceptrons[chosen] = worst_segments(required(part.detector.perceptron).logits(coordinates).astype(np.float64), own.texts)
+        alone = replace(part.detector, weights=0 * part.detector.weights, bias=0 * part.detector.bias)
+        perceptrons[chosen] = worst_segments(replace(part, detector=alone).logits(own.features, own.pieces), own.texts)
     return [Variant("words of segments alone", words), Variant("int8, perceptrons alone", perceptrons)]
-
-
-def required(perceptron: Perceptron | None) -> Perceptron:
-    """The perceptron, which every fitted part has."""
-    if perceptron is None:
-        raise click.ClickException("The head has no perceptron.")
-    return perceptron
 
 
 def _kept(fitted: FeatureSet, task: Task, keep: Callable[[Example], bool] | None) -> tuple[FeatureSet, list[Example]]:

@@ -42,8 +42,9 @@ from alknet_firewall.tokenizer import Tokenizer, plain_definition
 from alknet_firewall.verdict import ORIGINS, Origin
 from export.data import Example
 from export.graph import OPSET, export_graph
-from export.head import Part, Scorer, fit_head
+from export.head import fit_head
 from export.quantize import RECIPE
+from export.scorer import Part, Scorer
 from export.weights import WeightsRecord, load_record
 from export.wording import blank_wording
 from export.writing import finish, say, write_draft

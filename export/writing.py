@@ -25,7 +25,7 @@ from alknet_firewall.parity import ParityReport, check_parity
 from alknet_firewall.selftest import SelfTest, SelfTestCase, save_selftest
 from alknet_firewall.tensors import Array, save_tensors
 from export.card import model_card
-from export.head import Scorer
+from export.scorer import Scorer
 
 SELFTEST_TEXTS = Path(__file__).with_name("selftest_texts.json")
 SELFTEST_TOLERANCE = 0.02

@@ -71,7 +71,7 @@ def test_scikit_learn_and_the_shipped_head_agree(built, examples):
     from alknet_firewall import Firewall
     from alknet_firewall.fit import FitOptions
     from export.features import LONGEST_CHARACTERS, extract
-    from export.head import Part, Scorer, fit_scorer
+    from export.scorer import Part, Scorer, fit_scorer
 
     artifact, _ = built
     firewall = Firewall.from_pretrained(artifact.folder)
