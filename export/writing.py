@@ -22,7 +22,7 @@ from alknet_firewall.artifact import (
 from alknet_firewall.config import ArtifactConfig
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.parity import ParityReport, check_parity
-from alknet_firewall.selftest import SelfTest, SelfTestCase, save_selftest
+from alknet_firewall.selftest import answered, save_selftest
 from alknet_firewall.tensors import Array, save_tensors
 from export.card import model_card
 from export.scorer import Scorer
@@ -78,9 +78,8 @@ def write_draft(out: Path, config: ArtifactConfig, tensors: dict[str, Array], sc
     write_manifest(out, _tools())
     firewall = Firewall(load_artifact(out))
     cases = json.loads(SELFTEST_TEXTS.read_text(encoding="utf-8"))
-    verdicts = [firewall.scan(case["text"], case["origin"]) for case in cases]
-    answers = [SelfTestCase(c["text"], c["origin"], v.score, v.flagged) for c, v in zip(cases, verdicts, strict=True)]
-    save_selftest(out / SELFTEST_FILE, SelfTest(SELFTEST_TOLERANCE, tuple(answers)))
+    texts = [(case["text"], case["origin"]) for case in cases]
+    save_selftest(out / SELFTEST_FILE, answered(firewall, texts, SELFTEST_TOLERANCE))
     write_manifest(out, _tools())
     return load_artifact(out)
 

@@ -27,9 +27,8 @@ from alknet_firewall.config import ArtifactConfig, OperatingPoint
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.labelled import LabelledText
-from alknet_firewall.selftest import SelfTest, SelfTestCase, load_selftest, save_selftest
+from alknet_firewall.selftest import answered, load_selftest, save_selftest
 from alknet_firewall.tensors import load_tensors, save_tensors
-from alknet_firewall.text import check_origin
 from alknet_firewall.thresholds import choose_threshold, n_needed
 from alknet_firewall.verdict import ORIGINS, Origin
 
@@ -162,18 +161,10 @@ def _write(firewall: Firewall, adaptation: Adaptation, rows: Sequence[LabelledTe
     tools = {**shipped.manifest.tools, "alknet-firewall": alknet_firewall.__version__, "numpy": np.__version__}
     write_manifest(folder, tools)
     selftest = load_selftest(shipped.path(SELFTEST_FILE))
-    save_selftest(folder / SELFTEST_FILE, _answered(Firewall(load_artifact(folder), threads=firewall.threads), selftest))
+    texts = [(case.text, case.origin) for case in selftest.cases]
+    adapted = Firewall(load_artifact(folder), threads=firewall.threads)
+    save_selftest(folder / SELFTEST_FILE, answered(adapted, texts, selftest.tolerance))
     write_manifest(folder, tools)
-
-
-def _answered(firewall: Firewall, selftest: SelfTest) -> SelfTest:
-    """The same texts with this artifact's answers; those that rounding could turn over are left out, unless that leaves none."""
-    cases, sure = [], []
-    for case in selftest.cases:
-        verdict = firewall.scan(case.text, check_origin(case.origin))
-        cases.append(SelfTestCase(case.text, case.origin, verdict.score, verdict.flagged))
-        sure.append(abs(verdict.score - verdict.threshold) > selftest.tolerance)
-    return SelfTest(selftest.tolerance, tuple(c for c, keep in zip(cases, sure, strict=True) if keep or not any(sure)))
 
 
 def _parity(shipped: Artifact) -> dict[str, Any]:

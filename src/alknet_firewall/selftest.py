@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,6 +63,31 @@ def load_selftest(path: Path) -> SelfTest:
     if not selftest.cases or not all(0.0 <= case.score <= 1.0 for case in selftest.cases):
         raise ArtifactCorruptError(f"{path} needs at least one case, and scores from 0 to 1. Fetch or build the artifact again.")
     return selftest
+
+
+def answered(firewall: Firewall, texts: Iterable[tuple[str, str]], tolerance: float) -> SelfTest:
+    """The self-test that a firewall answers with its own scores.
+
+    Parameters
+    ----------
+    firewall : Firewall
+    texts : iterable of (str, str)
+        Texts and their origins.
+    tolerance : float
+        Most that a score may differ elsewhere.
+
+    Returns
+    -------
+    SelfTest
+        Without the texts so near their threshold that rounding could turn them over, unless that leaves none.
+    """
+    default = firewall.artifact.config.default_fpr
+    cases, sure = [], []
+    for text, origin in texts:
+        verdict = firewall.scan(text, check_origin(origin), fpr=default)
+        cases.append(SelfTestCase(text, origin, verdict.score, verdict.flagged))
+        sure.append(abs(verdict.score - verdict.threshold) > tolerance)
+    return SelfTest(tolerance, tuple(case for case, keep in zip(cases, sure, strict=True) if keep or not any(sure)))
 
 
 def save_selftest(path: Path, selftest: SelfTest) -> None:
