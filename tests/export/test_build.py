@@ -33,10 +33,13 @@ def adapter(weights, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def built(weights, examples, adapter, tmp_path_factory):
+    from export import head
     from export.build import BuildOptions, build
 
     out = tmp_path_factory.mktemp("artifact") / "fp32"
-    return build(weights, out, examples, [], BuildOptions(name="tiny", layer=2, precision="fp32", adapter=adapter))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(head, "FOLDS", 2)  # of each, heads of both origins are fitted
+        return build(weights, out, examples, [], BuildOptions(name="tiny", layer=2, precision="fp32", adapter=adapter))
 
 
 def test_fp32_artifact_says_what_torch_says(built):
@@ -130,7 +133,7 @@ def test_a_build_out_of_tolerance_fails_and_leaves_nothing_that_loads(weights, e
 
     monkeypatch.setattr(quantize, "LEVELS", 3)
     with pytest.raises(click.ClickException, match="hidden_worst_cosine"):
-        build(weights, tmp_path / "coarse", examples, [], BuildOptions(layer=2))
+        build(weights, tmp_path / "coarse", examples, examples, BuildOptions(layer=2))
     with pytest.raises(ArtifactError):
         Firewall.from_pretrained(tmp_path / "coarse")
 
