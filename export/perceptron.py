@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from alknet_firewall.bags import UNKNOWN, Values
-from alknet_firewall.perceptron import Perceptron, in_half_precision
-from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.bags import Values
+from alknet_firewall.perceptron import Perceptron
+from alknet_firewall.tensors import FloatArray, IntArray, in_half_precision
+from export.losses import bag_loss, smooth_maximum
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,9 @@ def fit_perceptron(data: LabelledSegments, options: PerceptronOptions | None = N
         if noise is not None:
             signs = torch.from_numpy(random.choice(np.array([-1, 1], np.float32), (len(rows), 1)))
             rows = rows + signs * noise[random.integers(0, len(noise), len(rows))]
-        loss = _loss(network(rows)[:, 0], owners, torch.from_numpy(data.labels[drawn]), taught[segments], options)
+        logits, labels = network(rows)[:, 0], torch.from_numpy(data.labels[drawn])
+        texts = smooth_maximum(logits, owners, len(drawn))
+        loss = bag_loss(logits, texts, taught[segments], labels, options.segment_weight, options.smoothing)
         for group in optimizer.param_groups:
             group["lr"] = options.rate * min(1.0, (step + 1) / 50) * (1 - step / n_steps)
         optimizer.zero_grad()
@@ -147,24 +150,6 @@ def _network(n_inputs: int, options: PerceptronOptions) -> Any:
     for width in [n_inputs, *[options.width] * (options.depth - 1)]:
         layers += [Linear(width, options.width), ReLU(), Dropout(options.dropout)]
     return Sequential(*layers, Linear(options.width, 1))
-
-
-def _loss(logits: Any, owners: Any, labels: Any, known: Any, options: PerceptronOptions) -> Any:
-    """Cross-entropy of the texts, and of the segments whose label is known."""
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits
-
-    largest = torch.full((len(labels),), -torch.inf).scatter_reduce(0, owners, logits.detach(), "amax")
-    sums = torch.zeros(len(labels)).index_add(0, owners, torch.exp(logits - largest[owners]))
-    told = known != UNKNOWN
-
-    def smooth(truth: Any) -> Any:
-        return truth.float() * (1 - 2 * options.smoothing) + options.smoothing
-
-    loss = binary_cross_entropy_with_logits(torch.log(sums) + largest, smooth(labels))
-    if bool(told.any()):
-        loss = loss + options.segment_weight * binary_cross_entropy_with_logits(logits[told], smooth(known[told]))
-    return loss
 
 
 def _on_coordinates(network: Any, size: float) -> Perceptron:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from alknet_firewall.bags import Values, balanced, ranks
 from alknet_firewall.fit import FitOptions
-from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.tensors import FloatArray, IntArray, in_half_precision
 from alknet_firewall.wording import Wording, contexts
 
 BUCKETS = 1 << 19
@@ -80,7 +80,7 @@ def fit_wording(
     share = weights[texts] / np.maximum(1, np.bincount(texts[kept], minlength=len(weights)))[texts]
     model = LogisticRegression(C=REGULARIZATION, max_iter=100)
     model.fit((counts @ diags(frequency.astype(np.float32))).tocsr(), truth[kept], sample_weight=balanced(truth[kept], share[kept]))
-    return Wording((model.coef_[0] * frequency).astype(np.float16).astype(np.float32))
+    return Wording(in_half_precision(model.coef_[0] * frequency))
 
 
 def _counts(windows: Sequence[Sequence[str]], kept: npt.NDArray[np.bool_]) -> Any:

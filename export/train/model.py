@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from alknet_firewall.adapter import DOWN, UP, save_adapter
-from alknet_firewall.bags import UNKNOWN
 from alknet_firewall.pooling import segment_ends
 from alknet_firewall.tensors import load_tensors
 from export.graph import load_backbone
+from export.losses import bag_loss, smooth_maximum
 from export.train.options import TrainOptions
 from export.train.samples import Sample
 
@@ -78,12 +78,8 @@ class Model:
 
     def logits(self, features: Any, owners: Any, n_texts: int) -> tuple[Any, Any]:
         """Logits of the segments, and of the texts: a smooth maximum of their segments'."""
-        import torch
-
         values = self.head((features - self.mean) / self.scale)[:, 0]
-        largest = torch.full((n_texts,), -1e30).scatter_reduce(0, owners, values.detach(), "amax")
-        sums = torch.zeros(n_texts).index_add(0, owners, torch.exp(values - largest[owners]))
-        return values, torch.log(sums) + largest
+        return values, smooth_maximum(values, owners, n_texts)
 
     def loss(self, batch: Sequence[Sample]) -> Any:
         """Cross-entropy of the texts, and of the segments whose label is known."""
@@ -91,12 +87,9 @@ class Model:
 
         options = self.options
         segments, texts = self.logits(*self.features(batch), len(batch))
-        loss = _cross_entropy(texts, torch.tensor([float(s.label) for s in batch]), options.smoothing)
+        labels = torch.tensor([s.label for s in batch])
         known = torch.tensor([label for s in batch for label in s.segments])
-        chosen = known != UNKNOWN
-        if bool(chosen.any()):
-            loss = loss + options.segment_weight * _cross_entropy(segments[chosen], known[chosen].float(), options.smoothing)
-        return loss
+        return bag_loss(segments, texts, known, labels, options.segment_weight, options.smoothing)
 
     def write(self, path: Path) -> None:
         """Write the adapter in our format; see :mod:`alknet_firewall.adapter`."""
@@ -133,10 +126,3 @@ def _segment_features(states: Any, segment: int) -> Any:
     before = torch.cat([torch.zeros_like(at_ends[:1]), at_ends[:-1]])
     sizes = torch.diff(ends, prepend=torch.zeros(1, dtype=ends.dtype))[:, None]
     return torch.cat([(at_ends - before) / sizes, at_ends / ends[:, None]], 1)
-
-
-def _cross_entropy(logits: Any, labels: Any, smoothing: float) -> Any:
-    """Binary cross-entropy with labels moved away from 0 and 1."""
-    import torch
-
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits, smoothing + (1 - 2 * smoothing) * labels)

@@ -10,8 +10,7 @@ import numpy.typing as npt
 from alknet_firewall.bags import UNKNOWN, Values, balanced, ranks
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError, ShapeError
-from alknet_firewall.perceptron import in_half_precision
-from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.tensors import FloatArray, IntArray, in_half_precision
 
 HEAD = "truncated SVD, multiple-instance logistic regression and perceptron"
 """Name of this head in an artifact's config."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from alknet_firewall.errors import ArtifactCorruptError, ShapeError
-from alknet_firewall.tensors import Array, FloatArray, float_tensor
+from alknet_firewall.tensors import Array, FloatArray, float_tensor, in_half_precision
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,3 @@ class Perceptron:
             return cls(tuple(parts[0]), tuple(parts[1]))
         except ShapeError as err:
             raise ArtifactCorruptError(f"{where}: {err} Fetch or build the artifact again.") from err
-
-
-def in_half_precision(array: Array) -> FloatArray:
-    """The array as it will be when it has been written and read again."""
-    return array.astype(np.float16).astype(np.float32)

@@ -85,3 +85,8 @@ def float_tensor(tensors: Mapping[str, Any], name: str, where: str, stored: str 
         raise ArtifactCorruptError(f"{where}: tensor {name} {problem}. Fetch or build the artifact again.")
     array: FloatArray = tensor.astype(np.float32, copy=False)
     return array
+
+
+def in_half_precision(array: Array) -> FloatArray:
+    """The array as it will be when it has been written in half precision and read again."""
+    return array.astype(np.float16).astype(np.float32)

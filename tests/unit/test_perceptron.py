@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from alknet_firewall import ShapeError
-from alknet_firewall.perceptron import Perceptron, in_half_precision
+from alknet_firewall.perceptron import Perceptron
+from alknet_firewall.tensors import in_half_precision
 
 ONE = np.ones((1, 2), np.float32)
 
