@@ -65,6 +65,11 @@ class FeatureSet:
         """Text of the segments of each window."""
         return [own for _, own in self.windows]
 
+    @property
+    def words(self) -> Words:
+        """The same segments without their features."""
+        return Words(self.windows, self.texts, self.known)
+
     def subset(self, chosen: IntArray) -> FeatureSet:
         """The segments of the chosen examples, which are counted from 0 again; `chosen` increases."""
         kept, texts = renumbered(self.texts, chosen, len(self.lengths))

@@ -115,19 +115,18 @@ def fit_scorer(
     """
     labels = labels_of(examples)
     linear = fit_detector(data.features, data.texts, labels, source_weights(examples), options, data.known, rounding)
+    said, projected = linear.logits(data.features), replace(data, features=linear.project(data.features))
     differences = None if rounding is None else (rounding / linear.scale) @ linear.components.T
     parts = {}
     for origin, shares in SHARES.items():
         chosen = of_origin(examples, (origin,))
         if len(set(labels[chosen].tolist())) < 2:
             continue
-        wording = _wording(origin, data, examples, linear, options, words)
-        own = data.subset(chosen)
-        segments = LabelledSegments(
-            linear.project(own.features), own.texts, own.known, labels[chosen], source_weights([examples[i] for i in chosen])
-        )
+        wording = _wording(origin, data.words, examples, said, options, words)
+        own = projected.subset(chosen)
+        segments = LabelledSegments(own.features, own.texts, own.known, labels[chosen], source_weights([examples[i] for i in chosen]))
         perceptron = fit_perceptron(segments, PerceptronOptions(seed=options.seed), differences)
-        evidence = linear.logits(own.features).std() / max(float(perceptron.logits(segments.coordinates).std()), 1e-6)
+        evidence = said[np.isin(data.texts, chosen)].std() / max(float(perceptron.logits(own.features).std()), 1e-6)
         head = replace(
             linear,
             weights=(shares.linear * linear.weights).astype(np.float32),
@@ -140,16 +139,19 @@ def fit_scorer(
 
 def _wording(
     origin: Origin,
-    data: FeatureSet,
+    read: Words,
     examples: Sequence[Example],
-    linear: Detector,
+    logits: Values,
     options: FitOptions,
     words: tuple[Words, Sequence[Example]] | None,
 ) -> Wording:
-    """Weights of n-grams for an origin, fitted on the segments that the linear head takes for attacks, and on more texts."""
+    """Weights of n-grams for an origin, fitted on the segments that the linear head takes for attacks, and on more texts.
+
+    `logits` are that head's, of the segments that were `read`.
+    """
     chosen = of_origin(examples, WORDS_OF[origin])
-    own, rows = data.subset(chosen), [examples[i] for i in chosen]
-    truth, taught = taught_segments(linear.logits(own.features), own.texts, labels_of(rows), own.known, options)
+    own, rows = read.subset(chosen), [examples[i] for i in chosen]
+    truth, taught = taught_segments(logits[np.isin(read.texts, chosen)], own.texts, labels_of(rows), own.known, options)
     wording = fit_wording(own.pieces, own.texts, truth, taught, source_weights(rows), options)
     if words is None:
         return wording
