@@ -21,7 +21,14 @@ DESCRIPTIONS = ("tool_mcp",)
 """Documents that tell an agent how a tool is used: orders to it are harmless there as long as they serve the tool's purpose."""
 
 PLAINLY = 0.2
-"""Share of attacks that are drawn from the plainest section, so that words such as "ignore" are not mostly harmless ones."""
+"""Share of attacks in prompts that are drawn from the plainest section, so that words such as "ignore" are not mostly harmless ones."""
+
+TRIGGERED = 0.12
+"""The same in content, where most attacks have no such word."""
+
+BARE = 0.3
+"""Share of twins that are the document alone: what it asks for itself belongs there, and what was put in does not. The others have
+something harmless that does not belong there either, or everything odd would be an attack."""
 
 
 class Drawer:
@@ -81,7 +88,7 @@ class Drawer:
 
     def _document(self) -> tuple[str, str]:
         """A filled document with its places left in, now and then several joined to a long one."""
-        name = "tool" if self.rng.random() < 0.4 else "context"
+        name = "tool" if self.rng.random() < 0.45 else "context"
         block = self.rng.choice(self._blocks[name])
         text = self._fill_keeping_places(block.text)
         if name == "context" and self.rng.random() < 0.25:
@@ -94,7 +101,7 @@ class Drawer:
             section, text = self._pick("request", REQUESTED)
             return f"requested_{section}", text
         sections = tuple(s for s in self._lists["payload"] if s != "conceal")
-        sections = ("trigger",) if self.rng.random() < PLAINLY else sections
+        sections = ("trigger",) if self.rng.random() < TRIGGERED else sections
         section, text = self._pick("payload", sections)
         if self.rng.random() < 0.08:
             text = f"{text} {self._pick('payload', ('conceal',))[1]}"
@@ -111,7 +118,7 @@ class Drawer:
     def _twin(self, payload: str, wrapper: str, context: str) -> tuple[str, str | None]:
         """What stands in the harmless twin: a harmless part of about the same length, wrapped alike where that is neutral, or nothing."""
         draw = self.rng.random()
-        if draw < 0.15:
+        if draw < BARE:
             return "", None
         text = self._like(payload, lambda: self._harmless(context)[1] if draw < 0.9 else self._pick("trigger", ("statement",))[1])
         if not wrapper or self.rng.random() < 0.2:

@@ -58,6 +58,8 @@ DEPTH = 2
 def read_list(path: Path) -> dict[str, list[str]]:
     r"""Sections of a ``.list`` file: a ``[name]`` line, then one part a line, ``\n`` for a line break.
 
+    What stands before the first section is a comment.
+
     Parameters
     ----------
     path : Path
@@ -68,12 +70,12 @@ def read_list(path: Path) -> dict[str, list[str]]:
         Without repeated parts.
     """
     sections: dict[str, list[str]] = {}
-    current: list[str] = []
+    current: list[str] | None = None
     for line in path.read_text(encoding="utf-8").splitlines():
         header = _SECTION.fullmatch(line.strip())
         if header:
             current = sections.setdefault(header[1], [])
-        elif line.strip() and not line.startswith("# "):
+        elif line.strip() and current is not None:
             current.append(line.replace("\\n", "\n"))
     return {name: list(dict.fromkeys(parts)) for name, parts in sections.items()}
 

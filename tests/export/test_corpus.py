@@ -139,6 +139,12 @@ def test_pairs_are_whole(rows):
     assert {count for pair, count in counts.items() if pair != rows[-1].pair} == {2}
 
 
+def test_only_what_stands_before_the_first_section_is_a_comment(tmp_path):
+    path = tmp_path / "own.list"
+    path.write_text("# what this file is\n[code]\n# not a comment\\nprint(1)\n", encoding="utf-8")
+    assert read_list(path) == {"code": ["# not a comment\nprint(1)"]}
+
+
 def test_place_keeps_one_place_and_removes_the_lines_of_the_others():
     text = "Dear all,\n{payload}\nlunch is at one. {payload}\nBye"
     assert place(text, None, random.Random(0)) == "Dear all,\nlunch is at one.\nBye"
