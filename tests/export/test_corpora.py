@@ -60,7 +60,7 @@ def test_the_sets_held_out_are_held_out():
     held = held_out_sources(CORPORA_FILE)
     assert len([name for name in held if not is_corpus(name) and name != "apart:*"]) == 19
     assert {e.source.partition(":")[0] for e in file_examples([APART])} == {"apart"}
-    families = {example.source for example in corpus_examples(3000, seed=1)}
+    families = {example.source for example in corpus_examples(8000, seed=1)}
     assert {name for name in held if is_corpus(name)} <= families
     assert {"piarena_dolly_closed_qa", "piarena_dolly_closed_qa_clean", "jbb_JBC", "mgsm"} <= set(held)
     assert {c.name for c in read_corpora() if c.file == "dev.jsonl.gz"} <= set(held)
