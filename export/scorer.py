@@ -14,7 +14,7 @@ from alknet_firewall.fit import FitOptions, fit_detector, taught_segments
 from alknet_firewall.tensors import Array, FloatArray, IntArray
 from alknet_firewall.verdict import Origin
 from alknet_firewall.wording import Wording
-from export.data import Example
+from export.data import Example, is_corpus
 from export.features import FeatureSet, Words
 from export.perceptron import LabelledSegments, PerceptronOptions, fit_perceptron
 from export.wording import fit_wording, wording_logits
@@ -42,6 +42,10 @@ class Shares:
 SHARES: dict[Origin, Shares] = {"prompt": Shares(1.0, 0.5, 0.8), "content": Shares(0.0, 1.0, 0.25)}
 """Chosen on left-out texts, docs/adr/016. What people type is told by its words, and a perceptron alone learns the corpus by heart there;
 what an application has read is told by what stands in what."""
+
+PUBLIC = 3.0
+"""How much more often a perceptron meets texts of others than texts of our own corpus, which are joined from parts and easier to learn by
+heart. Chosen on left-out texts, docs/adr/017."""
 
 WORDS_OF: dict[Origin, tuple[Origin, ...]] = {"prompt": ("prompt", "content"), "content": ("content",)}
 """Texts of which origins the words of each are fitted on. Prompts are judged better with those of both, content with its own
@@ -124,7 +128,8 @@ def fit_scorer(
             continue
         wording = _wording(origin, data.words, examples, said, options, words)
         own = projected.subset(chosen)
-        segments = LabelledSegments(own.features, own.texts, own.known, labels[chosen], source_weights([examples[i] for i in chosen]))
+        weights = perceptron_weights([examples[i] for i in chosen])
+        segments = LabelledSegments(own.features, own.texts, own.known, labels[chosen], weights)
         perceptron = fit_perceptron(segments, PerceptronOptions(seed=options.seed), differences)
         evidence = said[np.isin(data.texts, chosen)].std() / max(float(perceptron.logits(own.features).std()), 1e-6)
         head = replace(
@@ -168,6 +173,11 @@ def source_weights(examples: Sequence[Example]) -> Values:
     """Weight of each example: a source counts as the root of its size, so that large ones do not drown the others."""
     counts = Counter(e.source for e in examples)
     return np.array([counts[e.source] ** -0.5 for e in examples])
+
+
+def perceptron_weights(examples: Sequence[Example]) -> Values:
+    """How often a perceptron meets each example."""
+    return source_weights(examples) * np.array([1.0 if is_corpus(e.source) else PUBLIC for e in examples])
 
 
 def labels_of(examples: Sequence[Example]) -> IntArray:
