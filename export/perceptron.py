@@ -23,6 +23,9 @@ class PerceptronOptions:
         Hidden units of a layer, and hidden layers.
     epochs : float
         As many texts are drawn as this many times those there are.
+    steps : int
+        Of the optimiser, at least: with few texts, `epochs` alone would end before anything is learnt. Fitted on 433 texts
+        of content, 34 steps gave ROC AUC 0.48 on left-out sources, 203 gave 0.93, 677 gave 0.90.
     texts : int
         Of a batch.
     rate : float
@@ -45,6 +48,7 @@ class PerceptronOptions:
     width: int = 256
     depth: int = 2
     epochs: float = 10.0
+    steps: int = 200
     texts: int = 128
     rate: float = 1e-3
     decay: float = 0.1
@@ -113,7 +117,7 @@ def fit_perceptron(data: LabelledSegments, options: PerceptronOptions | None = N
     torch.manual_seed(options.seed)
     network = _network(data.coordinates.shape[1], options)
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.0, weight_decay=options.decay)
-    n_steps = max(1, round(options.epochs * len(data.labels) / options.texts))
+    n_steps = max(options.steps, round(options.epochs * len(data.labels) / options.texts))
     for step in range(n_steps):
         drawn = random.choice(len(data.labels), options.texts, p=chances)
         segments = np.concatenate([np.arange(starts[text], starts[text + 1]) for text in drawn])

@@ -68,3 +68,10 @@ def test_a_text_without_weight_teaches_nothing():
     )
     silenced = LabelledSegments(data.coordinates, data.texts, data.known, wrong.labels, np.where(np.arange(120) < 40, 0.0, 1.0))
     assert accuracy(fit_perceptron(silenced, OPTIONS), bags(seed=1)) > 0.9
+
+
+def test_few_texts_are_looked_at_until_something_is_learnt():
+    data = bags()
+    options = PerceptronOptions(width=64, epochs=1.0, texts=32, rate=0.01, dropout=0.0, input_dropout=0.0)
+    logits = worst_segments(fit_perceptron(data, options).logits(data.coordinates).astype(float), data.texts)
+    assert ((logits > np.median(logits)) == (data.labels == 1)).mean() > 0.9
