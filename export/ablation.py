@@ -27,7 +27,7 @@ from export.data import Example, is_corpus
 from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with
 from export.graph import load_backbone
 from export.groups import GROUPS, KEYWORDS, belongs
-from export.scorer import fit_scorer, labels_of, of_origin, source_weights
+from export.scorer import Scorer, fit_scorer, labels_of, of_origin, source_weights
 from export.wording import wording_logits
 
 FPR = 0.01
@@ -106,16 +106,13 @@ def head_scores(
     return worst_segments(detector.logits(held.features), held.texts)
 
 
-def whole_scores(
-    fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool] | None = None
-) -> Scores:
-    """Logits of the left-out texts by a head of the shipped kind, without the rows of which only the words are read."""
+def whole_scores(fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions, keep: Callable[[Example], bool]) -> Scores:
+    """Logits of the left-out texts by a head of the shipped kind, fitted on the kept ones without the rows of which only words are read."""
     return fit_scorer(*_kept(fitted, task, keep), options).texts(held, task.held)
 
 
-def part_scores(fitted: FeatureSet, held: FeatureSet, task: Task, options: FitOptions) -> list[Variant]:
+def part_scores(scorer: Scorer, held: FeatureSet, task: Task) -> list[Variant]:
     """Logits of the left-out texts by the words of their segments alone, and by the perceptrons alone."""
-    scorer = fit_scorer(fitted, task.fitted, options)
     words, perceptrons = np.zeros(len(task.held)), np.zeros(len(task.held))
     for origin, part in scorer.parts.items():
         chosen = of_origin(task.held, (origin,))
@@ -152,12 +149,13 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
     whole = fitted.features.shape[1]
     plain = FitOptions()
     blind = replace(fitted, known=np.full_like(fitted.known, UNKNOWN))
+    scorer = fit_scorer(fitted, task.fitted, plain)
     found = [
         Variant("int8", head_scores(fitted, held, task, plain)),
         Variant("int8, views", head_scores(fitted, viewed, task, plain)),
-        *part_scores(fitted, held, task, plain),
-        Variant("whole head", whole_scores(fitted, held, task, plain)),
-        Variant("whole head, views", whole_scores(fitted, viewed, task, plain)),
+        *part_scores(scorer, held, task),
+        Variant("whole head", scorer.texts(held, task.held)),
+        Variant("whole head, views", scorer.texts(viewed, task.held)),
         *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 64)),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
         *(Variant(f"int8, segments of {n} tokens", segmented_scores(firewall, n, task, plain)) for n in (8, 32)),

@@ -37,55 +37,17 @@ Windows = tuple[tuple[int, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
-class FeatureSet:
-    """Segments of all examples.
+class Words:
+    """Segments of examples: their words, and what is known of them.
 
     Attributes
     ----------
-    features : ndarray of shape (n_segments, 2 * hidden_size), float32
-        What their hidden states say.
     windows : tuple of (int, tuple of str)
         Each window: which example it belongs to, and the text of its segments.
     texts : ndarray of shape (n_segments,), int64
         Which example a segment belongs to.
     known : ndarray of shape (n_segments,), int64
         Label of a segment where the example says which characters are the attack, else :data:`alknet_firewall.bags.UNKNOWN`.
-    lengths : ndarray of shape (n_examples,), int64
-        Segments of each example's own text, views not counted.
-    """
-
-    features: FloatArray
-    windows: Windows
-    texts: IntArray
-    known: IntArray
-    lengths: IntArray
-
-    @property
-    def pieces(self) -> list[tuple[str, ...]]:
-        """Text of the segments of each window."""
-        return [own for _, own in self.windows]
-
-    @property
-    def words(self) -> Words:
-        """The same segments without their features."""
-        return Words(self.windows, self.texts, self.known)
-
-    def subset(self, chosen: IntArray) -> FeatureSet:
-        """The segments of the chosen examples, which are counted from 0 again; `chosen` increases."""
-        kept, texts = renumbered(self.texts, chosen, len(self.lengths))
-        return FeatureSet(self.features[kept], _of_chosen(self.windows, chosen), texts, self.known[kept], self.lengths[chosen])
-
-
-@dataclass(frozen=True)
-class Words:
-    """Segments of examples of which the words are read and nothing else.
-
-    Attributes
-    ----------
-    windows : tuple of (int, tuple of str)
-        Each window: which example it belongs to, and the text of its segments.
-    texts, known : ndarray of shape (n_segments,), int64
-        As in :class:`FeatureSet`.
     """
 
     windows: Windows
@@ -101,6 +63,34 @@ class Words:
         """The segments of the chosen examples, which are counted from 0 again; `chosen` increases."""
         kept, texts = renumbered(self.texts, chosen, int(self.texts.max()) + 1)
         return Words(_of_chosen(self.windows, chosen), texts, self.known[kept])
+
+
+@dataclass(frozen=True)
+class FeatureSet(Words):
+    """Segments of examples of which the hidden states are read as well.
+
+    Attributes
+    ----------
+    windows, texts, known
+        As in :class:`Words`.
+    features : ndarray of shape (n_segments, 2 * hidden_size), float32
+        What their hidden states say.
+    lengths : ndarray of shape (n_examples,), int64
+        Segments of each example's own text, views not counted.
+    """
+
+    features: FloatArray
+    lengths: IntArray
+
+    @property
+    def words(self) -> Words:
+        """The same segments without their features."""
+        return Words(self.windows, self.texts, self.known)
+
+    def subset(self, chosen: IntArray) -> FeatureSet:
+        """The segments of the chosen examples, which are counted from 0 again; `chosen` increases."""
+        kept, texts = renumbered(self.texts, chosen, len(self.lengths))
+        return FeatureSet(_of_chosen(self.windows, chosen), texts, self.known[kept], self.features[kept], self.lengths[chosen])
 
 
 def _of_chosen(windows: Windows, chosen: IntArray) -> Windows:
@@ -173,10 +163,10 @@ def _joined(parts: Sequence[FeatureSet]) -> FeatureSet:
     """The parts of a list of examples as one."""
     before = np.cumsum([0, *(len(part.lengths) for part in parts)]).tolist()
     return FeatureSet(
-        np.concatenate([part.features for part in parts]),
         tuple((first + text, own) for first, part in zip(before, parts, strict=False) for text, own in part.windows),
         np.concatenate([first + part.texts for first, part in zip(before, parts, strict=False)]),
         np.concatenate([part.known for part in parts]),
+        np.concatenate([part.features for part in parts]),
         np.concatenate([part.lengths for part in parts]),
     )
 
@@ -199,7 +189,6 @@ def feature_set(windows: Sequence[Sequence[Sequence[Segment]]], examples: Sequen
     """The segments of each window of each example as arrays."""
     segments = [[s for window in own for s in window] for own in windows]
     return FeatureSet(
-        np.stack([s.features[:-1] for own in segments for s in own]),
         tuple((i, tuple(s.text for s in window)) for i, own in enumerate(windows) for window in own),
         np.repeat(np.arange(len(segments)), [len(own) for own in segments]),
         np.array(
@@ -209,6 +198,7 @@ def feature_set(windows: Sequence[Sequence[Sequence[Segment]]], examples: Sequen
                 for label in known_labels([(s.start, s.end) for s in own], e.injected)
             ]
         ),
+        np.stack([s.features[:-1] for own in segments for s in own]),
         np.array([sum(s.view == PLAIN for s in own) for own in segments]),
     )
 

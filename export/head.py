@@ -86,10 +86,10 @@ def fit_head(
         If an origin has no rows of one of the labels.
     """
     options = options or FitOptions()
-    data = extract(firewall, examples, LONGEST_CHARACTERS, cache=cache)
     for origin in ORIGINS:
         if len({e.label for e in examples if e.origin == origin}) < 2:
             raise click.ClickException(f"The head of origin {origin} needs attacks and harmless texts of it. Give rows of both.")
+    data = extract(firewall, examples, LONGEST_CHARACTERS, cache=cache)
     words = (read_words(firewall, worded, LONGEST_CHARACTERS), worded) if worded else None
     rounding = None if exact is None else rounding_differences(firewall, exact, sample_examples(examples, ROUNDED_TEXTS, options.seed))
     scorer = fit_scorer(data, examples, options, rounding, words)

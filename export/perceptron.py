@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from alknet_firewall.bags import Values
+from alknet_firewall.bags import Values, balanced
 from alknet_firewall.perceptron import Perceptron
 from alknet_firewall.tensors import FloatArray, IntArray, in_half_precision
 from export.losses import bag_loss, smooth_maximum
@@ -112,7 +112,7 @@ def fit_perceptron(data: LabelledSegments, options: PerceptronOptions | None = N
     inputs, taught = torch.from_numpy(data.coordinates / size), torch.from_numpy(known)
     noise = None if rounding is None or not options.rounding else torch.from_numpy(options.rounding * rounding / size)
     starts = np.concatenate([[0], np.cumsum(np.bincount(data.texts, minlength=len(data.labels)))])
-    chances = _chances(data)
+    chances = balanced(data.labels, data.weights) / len(data.labels)
     random = np.random.default_rng(options.seed)
     torch.manual_seed(options.seed)
     network = _network(data.coordinates.shape[1], options)
@@ -135,15 +135,6 @@ def fit_perceptron(data: LabelledSegments, options: PerceptronOptions | None = N
         loss.backward()
         optimizer.step()
     return _on_coordinates(network, size)
-
-
-def _chances(data: LabelledSegments) -> Values:
-    """How likely each text is to be drawn."""
-    chances = data.weights.astype(np.float64)
-    for label in (0, 1):
-        own = data.labels == label
-        chances[own] /= 2 * chances[own].sum()
-    return chances / chances.sum()
 
 
 def _network(n_inputs: int, options: PerceptronOptions) -> Any:

@@ -119,7 +119,8 @@ def fit_scorer(
     """
     labels = labels_of(examples)
     linear = fit_detector(data.features, data.texts, labels, source_weights(examples), options, data.known, rounding)
-    said, projected = linear.logits(data.features), replace(data, features=linear.project(data.features))
+    projected = replace(data, features=linear.project(data.features))
+    said = linear.logits_at(projected.features)
     differences = None if rounding is None else (rounding / linear.scale) @ linear.components.T
     parts = {}
     for origin, shares in SHARES.items():

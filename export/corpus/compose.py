@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from export.corpus.drawing import DESCRIPTIONS, PLAINLY, Drawer
+from export.corpus.drawing import DESCRIPTIONS, Drawer
 from export.corpus.parts import Parts, locate, place
 from export.corpus.row import Row
 
@@ -24,6 +24,9 @@ LANGUAGE_LEADS = ("request", "problem", "story")
 """Sections of a language's file that stand in prompts; the leads are followed by an attack as often as by something harmless."""
 
 JSON_KINDS = ("tool_json", "tool_mcp")
+
+PLAINLY = 0.2
+"""Share of attacks in prompts that are drawn from the plainest section, so that words such as "ignore" are not mostly harmless ones."""
 
 
 class Composer(Drawer):

@@ -20,11 +20,8 @@ REQUESTED = ("task", "agent_task", "code", "constraints")
 DESCRIPTIONS = ("tool_mcp",)
 """Documents that tell an agent how a tool is used: orders to it are harmless there as long as they serve the tool's purpose."""
 
-PLAINLY = 0.2
-"""Share of attacks in prompts that are drawn from the plainest section, so that words such as "ignore" are not mostly harmless ones."""
-
 TRIGGERED = 0.12
-"""The same in content, where most attacks have no such word."""
+"""Share of attacks in content that are drawn from those with a trigger phrase; most have none."""
 
 BARE = 0.3
 """Share of twins that are the document alone: what it asks for itself belongs there, and what was put in does not. The others have

@@ -107,7 +107,7 @@ def read_bags(firewall: Firewall, rows: Iterable[LabelledText]) -> Bags:
             features, detector = np.stack([segment.features for segment in own]), firewall.detectors[row.origin]
             n_plain = sum(segment.view == PLAIN for segment in own)
             projected.append(detector.project(features))
-            logits.append(_flat(detector.logits(features), n_plain, firewall.artifact.config, row.origin))
+            logits.append(_flat(detector.logits_at(projected[-1]), n_plain, firewall.artifact.config, row.origin))
             labels.append(row.label)
     owners = np.repeat(np.arange(len(labels)), [len(own) for own in logits])
     return Bags(np.concatenate(projected), np.concatenate(logits), owners, np.array(labels, np.int64), np.ones(len(labels)))

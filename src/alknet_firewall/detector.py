@@ -98,10 +98,29 @@ class Detector:
             If the features have another length, or are not finite.
         """
         with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below, not warned about
-            coordinates = self.project(features)
-            logits = (coordinates @ self.weights + self.bias[0]).astype(np.float64)
-            if self.perceptron is not None:
-                logits += self.perceptron.logits(coordinates)
+            return self.logits_at(self.project(features))
+
+    def logits_at(self, coordinates: FloatArray) -> npt.NDArray[np.float64]:
+        """Logits of segments whose coordinates are at hand.
+
+        Parameters
+        ----------
+        coordinates : ndarray of shape (n_segments, n_components), float32
+            As :meth:`project` gives them.
+
+        Returns
+        -------
+        ndarray of shape (n_segments,), float64
+            As :meth:`logits`.
+
+        Raises
+        ------
+        ShapeError
+            If they are not finite.
+        """
+        logits = (coordinates @ self.weights + self.bias[0]).astype(np.float64)
+        if self.perceptron is not None:
+            logits += self.perceptron.logits(coordinates)
         if not np.isfinite(logits).all():
             raise ShapeError("Features must be finite numbers. The graph gave none: verify the artifact.")
         return np.asarray(logits, np.float64)
