@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from export.commands.fitting import ablation, build, mix_adapters, train
+from export.commands.fitting import ablation, build, mix_adapters, samples, train
 from export.commands.making import corpus, corpus_report, weights
 from export.commands.shipping import publish, wheel
 
@@ -14,7 +14,7 @@ def main() -> None:
     """Make an artifact: weights, then corpus, then train, then build; then publish it."""
 
 
-for command in (weights, corpus, corpus_report, train, mix_adapters, build, ablation, wheel, publish):
+for command in (weights, corpus, corpus_report, samples, train, mix_adapters, build, ablation, wheel, publish):
     main.add_command(command)
 
 if __name__ == "__main__":

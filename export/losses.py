@@ -23,8 +23,8 @@ def smooth_maximum(values: Any, owners: Any, n_texts: int) -> Any:
     """
     import torch
 
-    largest = torch.full((n_texts,), -torch.inf).scatter_reduce(0, owners, values.detach(), "amax")
-    sums = torch.zeros(n_texts).index_add(0, owners, torch.exp(values - largest[owners]))
+    largest = values.new_full((n_texts,), -torch.inf).scatter_reduce(0, owners, values.detach(), "amax")
+    sums = values.new_zeros(n_texts).index_add(0, owners, torch.exp(values - largest[owners]))
     return torch.log(sums) + largest
 
 
@@ -47,15 +47,14 @@ def bag_loss(segments: Any, texts: Any, known: Any, labels: Any, segment_weight:
     -------
     tensor of shape (), float32
     """
-    loss = _cross_entropy(texts, labels, smoothing)
-    told = known != UNKNOWN
-    if bool(told.any()):
-        loss = loss + segment_weight * _cross_entropy(segments[told], known[told], smoothing)
-    return loss
+    told = (known != UNKNOWN).float()  # a factor, not a choice: a GPU need not be waited for to know how many there are
+    of_segments = (told * _cross_entropies(segments, known, smoothing)).sum() / told.sum().clamp(min=1.0)
+    return _cross_entropies(texts, labels, smoothing).mean() + segment_weight * of_segments
 
 
-def _cross_entropy(logits: Any, labels: Any, smoothing: float) -> Any:
-    """Binary cross-entropy with labels moved away from 0 and 1."""
+def _cross_entropies(logits: Any, labels: Any, smoothing: float) -> Any:
+    """Binary cross-entropy of each, with labels moved away from 0 and 1."""
     import torch
 
-    return torch.nn.functional.binary_cross_entropy_with_logits(logits, smoothing + (1 - 2 * smoothing) * labels.float())
+    targets = smoothing + (1 - 2 * smoothing) * labels.float()
+    return torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")

@@ -4,18 +4,65 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from export.commands.options import Given, given_options, layer_option
 
+if TYPE_CHECKING:
+    from export.train.samples import Sample
+
+
+watch_option = click.option(
+    "--watch", type=click.IntRange(min=1), default=600, show_default=True, metavar="N", help="Most left-out texts to watch."
+)
+
+
+@click.command()
+@given_options
+@watch_option
+@click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for the samples.")
+def samples(given: Given, watch: int, out: Path) -> None:
+    """Compose, split and tokenise what 'train' reads, once, so that a machine with a GPU need not wait for it.
+
+    \b
+    Example:
+      python -m export samples --weights build/weights --rows 600000 --data train.jsonl.gz --out build/samples
+      python -m export train --weights build/weights --prepared build/samples --out build/adapter --batch-tokens 32768
+    """
+    from export.train.prepared import SAMPLES_FILE, WATCHED_FILE, write_samples
+
+    fitted, watched = _samples(given, watch)
+    out.mkdir(parents=True, exist_ok=True)
+    write_samples(out / SAMPLES_FILE, fitted)
+    write_samples(out / WATCHED_FILE, watched)
+    click.echo(f"{out}: {len(fitted)} samples to train on, {len(watched)} to watch")
+
+
+def _samples(given: Given, watch: int) -> tuple[list[Sample], list[Sample]]:
+    """What to train on, and what to watch."""
+    from alknet_firewall.tokenizer import Tokenizer
+    from export.build import prefixes
+    from export.data import sample_examples
+    from export.train import TrainOptions
+    from export.train.samples import tokenise
+
+    fitted, held = given.split()
+    definition, options = given.folder / "tokenizer.json", TrainOptions(seed=given.seed)
+    ids = {origin: prefix.ids for origin, prefix in prefixes(definition).items()}
+    tokenizer = Tokenizer.load(definition)
+    chosen = sample_examples(held, watch, given.seed)
+    return tokenise(fitted, tokenizer, ids, options), tokenise(chosen, tokenizer, ids, options)
+
 
 @click.command()
 @given_options
 @layer_option
+@watch_option
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder for adapter, log and checkpoint.")
+@click.option("--prepared", type=click.Path(path_type=Path, exists=True), metavar="DIR", help="What 'samples' wrote, to be read instead.")
 @click.option("--start", type=click.Path(path_type=Path, exists=True), metavar="FILE", help="Adapter of an earlier run to begin from.")
-@click.option("--watch", type=click.IntRange(min=1), default=600, show_default=True, metavar="N", help="Most left-out texts to watch.")
 @click.option("--minutes", type=float, default=120.0, show_default=True, metavar="M", help="Stop after this long.")
 @click.option("--learning-rate", type=float, default=4e-4, show_default=True, metavar="X", help="Largest, of the adapter.")
 @click.option("--rank", type=click.IntRange(min=1), default=32, show_default=True, metavar="R", help="Of the adapter's matrices.")
@@ -23,19 +70,21 @@ from export.commands.options import Given, given_options, layer_option
     "--data-share", type=click.FloatRange(0, 1), default=0.25, show_default=True, metavar="X", help="Samples that come from --data."
 )
 @click.option("--samples", type=click.IntRange(min=1), default=100_000, show_default=True, metavar="N", help="Stop after so many texts.")
+@click.option(
+    "--batch-tokens", type=click.IntRange(min=1), default=3072, show_default=True, metavar="N", help="Of a step; a GPU wants 32768."
+)
+@click.option("--look-every", type=click.IntRange(min=1), default=10_000, show_default=True, metavar="N", help="Texts between two looks.")
 def train(
     given: Given,
     layer: int,
-    out: Path,
-    start: Path | None,
     watch: int,
-    minutes: float,
-    learning_rate: float,
-    rank: int,
-    data_share: float,
-    samples: int,
+    out: Path,
+    prepared: Path | None,
+    start: Path | None,
+    look_every: int,
+    **numbers: Any,
 ) -> None:
-    """Fine-tune the cut backbone with LoRA; write adapter.safetensors and a log of every figure.
+    """Fine-tune the cut backbone with LoRA, on a GPU if there is one; write adapter.safetensors and a log of every figure.
 
     A run that was stopped goes on when the same command is given again.
 
@@ -43,17 +92,18 @@ def train(
     Example:
       python -m export train --weights build/weights --out build/adapter --rows 200000 --data train.jsonl.gz
     """
-    from export.build import prefixes
-    from export.data import sample_examples
     from export.train import TrainOptions
     from export.train import train as run
+    from export.train.prepared import SAMPLES_FILE, WATCHED_FILE, read_samples
 
-    fitted, held = given.split()
-    options = TrainOptions(
-        layer=layer, minutes=minutes, samples=samples, rank=rank, learning_rate=learning_rate, data_share=data_share, seed=given.seed
-    )
-    ids = {origin: prefix.ids for origin, prefix in prefixes(given.folder / "tokenizer.json").items()}
-    run(given.folder, out, fitted, sample_examples(held, watch, given.seed), ids, options, start)
+    if prepared is not None and (given.files or given.hold_out or given.listed):
+        raise click.UsageError("--prepared says what to train on; --data and --hold-out belong to the command that wrote it, 'samples'.")
+    if prepared is None:
+        fitted, watched = _samples(given, watch)
+    else:
+        fitted, watched = read_samples(prepared / SAMPLES_FILE), read_samples(prepared / WATCHED_FILE)
+    options = TrainOptions(layer=layer, evaluate_every=look_every, seed=given.seed, **numbers)
+    run(given.folder, out, fitted, watched, options, start)
 
 
 @click.command("mix-adapters")

@@ -7,8 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from alknet_firewall.tensors import load_tensors, save_tensors
 from export.train.model import Model
 
@@ -33,14 +31,14 @@ class Progress:
 
 def save_checkpoint(folder: Path, model: Model, optimizer: Any, progress: Progress) -> None:
     """Write parameters, the optimizer's moments and the progress; the JSON last, so that a torn write is not resumed from."""
-    tensors = {"mean": model.mean.numpy(), "scale": model.scale.numpy()}
+    tensors = {"mean": model.mean, "scale": model.scale}
     for name, parameter in model.parameters().items():
-        tensors[f"parameter.{name}"] = parameter.detach().numpy()
+        tensors[f"parameter.{name}"] = parameter.detach()
         for moment in MOMENTS:
-            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment].numpy()
+            tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
     steps = {float(state["step"]) for state in optimizer.state.values()}
     new = folder / f"{TENSORS_FILE}.new"
-    save_tensors(new, {name: np.ascontiguousarray(value) for name, value in tensors.items()})
+    save_tensors(new, {name: value.cpu().numpy() for name, value in tensors.items()})
     new.replace(folder / TENSORS_FILE)
     (folder / STATE_FILE).write_text(json.dumps({**asdict(progress), "step": max(steps)}) + "\n", encoding="utf-8")
 
@@ -53,7 +51,7 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Any) -> Progress | No
         return None
     state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
     step = state.pop("step")
-    tensors = {name: torch.from_numpy(value) for name, value in load_tensors(folder / TENSORS_FILE).items()}
+    tensors = {name: torch.from_numpy(value).to(model.device) for name, value in load_tensors(folder / TENSORS_FILE).items()}
     model.mean, model.scale = tensors["mean"], tensors["scale"]
     for name, parameter in model.parameters().items():
         with torch.no_grad():

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from alknet_firewall.bags import known_labels
 from alknet_firewall.pooling import segment_ends
@@ -20,28 +21,30 @@ POOL = 2048
 """Samples that are sorted by length together: large enough for little padding, small enough to stay shuffled."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Sample:
     """One window of a text behind its prefix.
 
     Attributes
     ----------
-    ids : tuple of int
+    ids : ndarray of uint16
         Prefix and text.
     n_prefix : int
     label : int
         Of the text.
-    segments : tuple of int
+    segments : ndarray of int8
         Label of each segment where it is known, else :data:`alknet_firewall.bags.UNKNOWN`.
-    example : int
-        Which example it was made from.
+    origin, source, pair
+        Of the example that it was made from; see :class:`export.data.Example`.
     """
 
-    ids: tuple[int, ...]
+    ids: npt.NDArray[np.uint16]
     n_prefix: int
     label: int
-    segments: tuple[int, ...]
-    example: int
+    segments: npt.NDArray[np.int8]
+    origin: Origin
+    source: str
+    pair: str | None = None
 
 
 def tokenise(
@@ -54,7 +57,7 @@ def tokenise(
     """
     rng = random.Random(options.seed)
     samples = []
-    for index, example in enumerate(examples):
+    for example in examples:
         tokens = tokenizer.encode(example.text[: 64 * options.max_tokens])
         injected = _token_range(tokens.offsets, example.injected)
         start = _window_start(len(tokens.ids), injected, example, options.max_tokens, rng)
@@ -62,13 +65,14 @@ def tokenise(
             continue
         ids = tokens.ids[start : start + options.max_tokens]
         inside = None if injected is None else (injected[0] - start, injected[1] - start)
-        prefix = tuple(prefixes[example.origin])
+        prefix = np.array(prefixes[example.origin], np.uint16)
         labels = _segment_labels(len(ids), inside, options.segment)
-        samples.append(Sample((*prefix, *map(int, ids)), len(prefix), example.label, labels, index))
+        window = np.concatenate([prefix, ids.astype(np.uint16)])
+        samples.append(Sample(window, len(prefix), example.label, labels, example.origin, example.source, example.pair))
     return samples
 
 
-def batches(samples: Sequence[Sample], examples: Sequence[Example], options: TrainOptions) -> Iterator[list[Sample]]:
+def batches(samples: Sequence[Sample], options: TrainOptions) -> Iterator[list[Sample]]:
     """Shuffled batches of about `batch_tokens` tokens, without end.
 
     Families are balanced: each round draws of every source as many samples as the root of its size is worth. Files and
@@ -76,10 +80,10 @@ def batches(samples: Sequence[Sample], examples: Sequence[Example], options: Tra
     Both samples of a pair go in the same batch.
     """
     rng = random.Random(options.seed + 1)
-    units = _units(samples, examples)
-    times = _times_drawn(units, examples, options.data_share)
+    units = _units(samples)
+    times = _times_drawn(units, options.data_share)
     while True:
-        drawn = [unit for unit in units for _ in range(int(times[examples[unit[0].example].source] + rng.random()))]
+        drawn = [unit for unit in units for _ in range(int(times[unit[0].source] + rng.random()))]
         rng.shuffle(drawn)
         for start in range(0, len(drawn), POOL):
             pool = sorted(drawn[start : start + POOL], key=_longest)
@@ -109,26 +113,25 @@ def _window_start(n_tokens: int, injected: tuple[int, int] | None, example: Exam
     return 0 if example.origin == "prompt" and example.injected is None else None
 
 
-def _segment_labels(n_tokens: int, injected: tuple[int, int] | None, size: int) -> tuple[int, ...]:
+def _segment_labels(n_tokens: int, injected: tuple[int, int] | None, size: int) -> npt.NDArray[np.int8]:
     """What is known of each segment of a window; `injected` counts tokens."""
     ends = segment_ends(n_tokens, size).tolist()
-    return tuple(known_labels(zip([0, *ends[:-1]], ends, strict=True), injected))
+    return np.array(known_labels(zip([0, *ends[:-1]], ends, strict=True), injected), np.int8)
 
 
-def _units(samples: Sequence[Sample], examples: Sequence[Example]) -> list[list[Sample]]:
+def _units(samples: Sequence[Sample]) -> list[list[Sample]]:
     """Pairs, and single samples."""
     pairs: defaultdict[str, list[Sample]] = defaultdict(list)
     units = []
     for sample in samples:
-        pair = examples[sample.example].pair
-        if pair is None:
+        if sample.pair is None:
             units.append([sample])
         else:
-            pairs[pair].append(sample)
+            pairs[sample.pair].append(sample)
     return units + list(pairs.values())
 
 
-def _times_drawn(units: Sequence[Sequence[Sample]], examples: Sequence[Example], data_share: float) -> dict[str, float]:
+def _times_drawn(units: Sequence[Sequence[Sample]], data_share: float) -> dict[str, float]:
     """How often a unit of each source is drawn in a round, on average.
 
     Of our own corpus the rarest are drawn once, others by the inverse root of their size; files follow the same rule among
@@ -136,7 +139,7 @@ def _times_drawn(units: Sequence[Sequence[Sample]], examples: Sequence[Example],
     """
     counts, sizes = Counter[str](), Counter[str]()
     for unit in units:
-        source = examples[unit[0].example].source
+        source = unit[0].source
         counts[source] += 1
         sizes[source] += len(unit)
     typical = sorted(counts.values())[len(counts) // 2]

@@ -38,10 +38,11 @@ def test_a_window_of_an_attack_holds_the_whole_injected_part(before, tokenizer, 
     example = Example(text, 1, "content", "a", (len(FILLER) * before, len(FILLER) * before + len(INJECTED)))
     (sample,) = tokenise([example], tokenizer, PREFIXES, small)
     assert len(sample.ids) == sample.n_prefix + small.max_tokens
-    assert sample.ids[: sample.n_prefix] == PREFIXES["content"]
-    inside = sample.ids[sample.n_prefix :]
+    ids = sample.ids.tolist()
+    assert tuple(ids[: sample.n_prefix]) == PREFIXES["content"]
+    inside = ids[sample.n_prefix :]
     wanted = [int(i) for i in tokenizer.encode(" " + INJECTED).ids][1:]
-    assert any(list(inside[i : i + len(wanted)]) == wanted for i in range(len(inside)))
+    assert any(inside[i : i + len(wanted)] == wanted for i in range(len(inside)))
     assert 1 in sample.segments
 
 
@@ -50,7 +51,7 @@ def test_an_attack_in_long_content_whose_place_is_not_known_is_left_out(tokenize
 
     long = FILLER * 50
     examples = [Example(long, 1, "content", "a"), Example(long, 1, "prompt", "a"), Example(long, 0, "content", "a")]
-    assert [s.example for s in tokenise(examples, tokenizer, PREFIXES, small)] == [1, 2]
+    assert [(s.origin, s.label) for s in tokenise(examples, tokenizer, PREFIXES, small)] == [("prompt", 1), ("content", 0)]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.6])
@@ -60,9 +61,9 @@ def test_files_get_their_share_of_the_samples_however_few_they_are(share, tokeni
     files = [Example(f"{FILLER} {n}", n % 2, "prompt", f"file {n % 3}") for n in range(60)]
     examples = corpus_examples(600, seed=2) + files
     samples = tokenise(examples, tokenizer, PREFIXES, small)
-    drawn = [s for batch in islice(batches(samples, examples, replace(small, data_share=share)), 250) for s in batch]
-    from_files = np.mean([examples[s.example].source.startswith("file") for s in drawn])
-    natural = np.mean([examples[s.example].source.startswith("file") for s in samples])
+    drawn = [s for batch in islice(batches(samples, replace(small, data_share=share)), 250) for s in batch]
+    from_files = np.mean([s.source.startswith("file") for s in drawn])
+    natural = np.mean([s.source.startswith("file") for s in samples])
     assert from_files == pytest.approx(share or natural, abs=0.08)
 
 
@@ -72,13 +73,13 @@ def test_batches_keep_pairs_together_and_their_size(tokenizer, small):
     examples = corpus_examples(600, seed=2)
     samples = tokenise(examples, tokenizer, PREFIXES, small)
     together = 0
-    for batch in islice(batches(samples, examples, small), 60):
+    for batch in islice(batches(samples, small), 60):
         longest = max(len(s.ids) for s in batch)
         assert len(batch) <= 2 or longest * len(batch) <= small.batch_tokens
-        pairs = [examples[s.example].pair for s in batch if examples[s.example].pair is not None]
+        pairs = [s.pair for s in batch if s.pair is not None]
         together += sum(pairs.count(pair) == 2 for pair in set(pairs))
-        kept = {examples[s.example].pair for s in samples}
-        both = {p for p in set(pairs) if p in kept and sum(examples[s.example].pair == p for s in samples) == 2}
+        kept = {s.pair for s in samples}
+        both = {p for p in set(pairs) if p in kept and sum(s.pair == p for s in samples) == 2}
         assert all(pairs.count(pair) == 2 for pair in both)
     assert together > 10
 
@@ -91,7 +92,7 @@ def test_large_sources_are_drawn_less_often(tokenizer, small):
     ]
     examples += [Example(f"line {i}", 1, "prompt", "middle") for i in range(100)]
     samples = tokenise(examples, tokenizer, PREFIXES, small)
-    drawn = [examples[s.example].source for batch in islice(batches(samples, examples, small), 100) for s in batch]
+    drawn = [s.source for batch in islice(batches(samples, small), 100) for s in batch]
     assert drawn.count("large") / drawn.count("small") < 60  # 100 to 1 without balancing
     assert drawn.count("middle") / drawn.count("small") == pytest.approx(100 / 9, rel=0.3)
 
@@ -109,16 +110,61 @@ def test_segment_features_are_those_of_the_runtime():
 
     from export.train.model import _segment_features
 
-    states = np.random.default_rng(0).normal(size=(150, 8)).astype(np.float32)
-    np.testing.assert_allclose(_segment_features(torch.from_numpy(states), 32).numpy(), segment_features(states, 32), atol=1e-5)
-    assert len(segment_ends(150, 32)) == 5
+    states = np.random.default_rng(0).normal(size=(3, 150, 8)).astype(np.float32)
+    states[:, 0] = 1e4  # the first token's, which belongs to the prefix
+    starts, lengths = np.array([2, 3, 1]), [148, 5, 90]
+    ends = [segment_ends(length, 32) for length in lengths]
+    owners = np.repeat(np.arange(3), [len(own) for own in ends])
+    features = _segment_features(*map(torch.from_numpy, (states, starts, owners, np.concatenate(ends)))).numpy()
+    for text, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+        np.testing.assert_allclose(features[owners == text], segment_features(states[text, start : start + length], 32), atol=1e-5)
+    assert [len(own) for own in ends] == [5, 1, 3]
+
+
+def test_samples_come_back_as_they_were_written(tokenizer, small, tmp_path):
+    from export.train.prepared import read_samples, write_samples
+    from export.train.samples import tokenise
+
+    examples = [*corpus_examples(120, seed=2), Example("Wie spät ist es?", 0, "prompt", "eine Datei"), Example("x", 1, "content", "b")]
+    samples = tokenise(examples, tokenizer, PREFIXES, small)
+    write_samples(tmp_path / "samples.safetensors", samples)
+    read = read_samples(tmp_path / "samples.safetensors")
+    assert len(read) == len(samples) > 100
+    for own, other in zip(read, samples, strict=True):
+        np.testing.assert_array_equal(own.ids, other.ids)
+        np.testing.assert_array_equal(own.segments, other.segments)
+        assert (own.n_prefix, own.label, own.origin, own.source, own.pair) == (
+            other.n_prefix,
+            other.label,
+            other.origin,
+            other.source,
+            other.pair,
+        )
+
+
+def test_padding_and_the_rest_of_a_batch_change_nothing(weights, small, tokenizer):
+    import torch
+
+    from export.train.model import Model
+    from export.train.samples import tokenise
+
+    model = Model(weights, small)
+    samples = tokenise(corpus_examples(6, seed=9), tokenizer, PREFIXES, small)
+    assert len({len(s.ids) for s in samples}) > 1
+    with torch.no_grad():
+        together, owners = model.features(samples)
+        alone = torch.cat([model.features([sample])[0] for sample in samples])
+    np.testing.assert_allclose(together, alone, atol=1e-3)
+    assert owners.tolist() == sorted(owners.tolist())
 
 
 def run(folder, weights, options, **changes):
     from export.train import train
+    from export.train.samples import tokenise
 
-    examples, held = corpus_examples(300, seed=3), corpus_examples(40, seed=4)
-    train(weights, folder, examples, held, PREFIXES, replace(options, **changes))
+    tokenizer = Tokenizer.load(weights / "tokenizer.json")
+    samples, watched = (tokenise(corpus_examples(n, seed=n), tokenizer, PREFIXES, options) for n in (300, 40))
+    train(weights, folder, samples, watched, replace(options, **changes))
     lines = [json.loads(line) for line in (folder / "train.jsonl").read_text().splitlines()]
     return [line for line in lines if "seen" in line]
 
@@ -175,3 +221,27 @@ def test_no_better_figure_ends_the_run(weights, small, tmp_path):
     figures = run(tmp_path, weights, small, samples=2000, evaluate_every=8, patience=2, learning_rate=0.0, head_rate=0.0)
     assert len(figures) == 3
     assert [line["kept"] for line in figures][:1] == [True]
+
+
+def test_what_was_prepared_trains_like_what_was_given(weights, tmp_path):
+    from click.testing import CliRunner
+
+    from alknet_firewall.tensors import load_tensors
+    from export.__main__ import main
+
+    given = ["--weights", weights, "--rows", 200, "--hold-out", "corpus:direct.*"]
+    numbers = ["--layer", 1, "--rank", 2, "--samples", 24]
+
+    def command(*arguments):
+        result = CliRunner().invoke(main, [str(argument) for argument in arguments])
+        return result.exit_code, result.output
+
+    assert command("samples", *given, "--watch", 20, "--out", tmp_path / "prepared")[0] == 0
+    assert command("train", *given, *numbers, "--watch", 20, "--out", tmp_path / "given")[0] == 0
+    told = ["--weights", weights, "--prepared", tmp_path / "prepared", "--out", tmp_path / "read"]
+    assert command("train", *told, *numbers)[0] == 0
+    for name, value in load_tensors(tmp_path / "given" / "last.safetensors").items():
+        np.testing.assert_allclose(load_tensors(tmp_path / "read" / "last.safetensors")[name], value, atol=1e-4, err_msg=name)
+    code, output = command("train", *told, *numbers, "--hold-out", "corpus:direct.*")
+    assert code == 2
+    assert "--prepared says what to train on" in output
