@@ -74,7 +74,7 @@ bench-all: $(VENV)/ready $(VENV_EXPORT)/ready
 weights: $(WEIGHTS)/weights.json
 
 artifact: weights
-	$(VENV_EXPORT)/bin/python -W ignore -m export build --weights $(WEIGHTS) --adapter $(ADAPTER) --rows 32000 --word-rows 160000 --seed 1 --out build/small --data export/apart.jsonl $(if $(DATA),--hold-out-listed,--hold-out 'apart:*') $(foreach file,$(DATA),--data $(file))
+	$(VENV_EXPORT)/bin/python -W ignore -m export build --weights $(WEIGHTS) --adapter $(ADAPTER) --rows 20000 --word-rows 160000 --seed 1 --out build/small --data export/apart.jsonl $(if $(DATA),--hold-out-listed,--hold-out 'apart:*') $(foreach file,$(DATA),--data $(file))
 
 version:
 	@echo $(VERSION)

@@ -39,8 +39,8 @@ class Shares:
     wording: float
 
 
-SHARES: dict[Origin, Shares] = {"prompt": Shares(1.0, 0.5, 0.8), "content": Shares(0.0, 1.0, 0.25)}
-"""Chosen on left-out texts, docs/adr/016. What people type is told by its words, and a perceptron alone learns the corpus by heart there;
+SHARES: dict[Origin, Shares] = {"prompt": Shares(1.0, 0.5, 0.8), "content": Shares(0.0, 1.0, 0.15)}
+"""Chosen on left-out texts, docs/adr/018. What people type is told by its words, and a perceptron alone learns the corpus by heart there;
 what an application has read is told by what stands in what."""
 
 PUBLIC = 3.0
