@@ -1,6 +1,6 @@
 """Detection on sources left out of training: the artifact beside what a bag of words learns from the same rows, in the same run.
 
-    .venv-export/bin/python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz --data export/apart.jsonl --rows 32000 --seed 1
+    .venv-export/bin/python benchmarks/quality.py --data train.jsonl.gz --data dev.jsonl.gz --data export/apart.jsonl --rows 20000 --seed 1
     .venv-export/bin/python benchmarks/quality.py --markdown
 
 Needs the export environment. Rows and seed are those of the artifact's build.
