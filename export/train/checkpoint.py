@@ -57,5 +57,5 @@ def load_checkpoint(folder: Path, model: Model, optimizer: Any) -> Progress | No
         with torch.no_grad():
             parameter.copy_(tensors[f"parameter.{name}"])
         moments = {moment: tensors[f"{moment}.{name}"] for moment in MOMENTS}
-        optimizer.state[parameter] = {"step": torch.tensor(step), **moments}
+        optimizer.state[parameter] = {"step": torch.tensor(step, device=model.device), **moments}
     return Progress(**state)

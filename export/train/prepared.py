@@ -19,10 +19,10 @@ def write_samples(path: Path, samples: Sequence[Sample]) -> None:
     """Write samples as one safetensors file: all their ids, all their segments' labels, and a table with a row for each."""
     sources = sorted({s.source for s in samples})
     pairs = sorted({s.pair for s in samples if s.pair is not None})
-    source_row, pair_row = ({name: i for i, name in enumerate(names)} for names in (sources, pairs))
+    source_row = {name: row for row, name in enumerate(sources)}
+    pair_row = {None: -1, **{name: row for row, name in enumerate(pairs)}}
     table = [
-        (len(s.ids), s.n_prefix, s.label, len(s.segments), ORIGINS.index(s.origin), source_row[s.source], pair_row.get(s.pair or "", -1))
-        for s in samples
+        (len(s.ids), s.n_prefix, s.label, len(s.segments), ORIGINS.index(s.origin), source_row[s.source], pair_row[s.pair]) for s in samples
     ]
     save_tensors(
         path,
