@@ -33,7 +33,7 @@ from benchmarks.common import environment, markdown_table, read_results, write_r
 from export.ablation import Task, bag_of_words  # noqa: E402
 from export.corpora import held_out_sources  # noqa: E402
 from export.corpus.disguise import DISGUISES  # noqa: E402
-from export.data import Example, all_examples, sample_examples, split_examples  # noqa: E402
+from export.data import Example, all_examples, long_documents, sample_examples, split_examples  # noqa: E402
 from export.groups import GROUPS, KEYWORDS, belongs  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
@@ -152,26 +152,13 @@ def spans(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict[str,
 
 
 def lengths(firewall: Firewall, examples: Sequence[Example]) -> dict[str, Any]:
-    """False-positive rates of long harmless documents, cut short and long; each is made of neighbours of one left-out source."""
-    documents = [document for source in sorted({e.source for e in examples}) for document in joined(examples, source)]
+    """False-positive rates of long harmless documents of left-out sources, cut short and long: of those no length was learnt from."""
+    documents = long_documents(examples, LENGTHS[-1])[1::2]
     rates = {}
     for length in LENGTHS:
         verdicts = judge(firewall, [replace(e, text=e.text[:length]) for e in documents])
         rates[str(length)] = {"n": len(documents), "flagged": sum(v.flagged for v in verdicts)}
     return rates
-
-
-def joined(examples: Sequence[Example], source: str) -> list[Example]:
-    """Harmless content of a source, joined to documents of the greatest of :data:`LENGTHS`."""
-    documents: list[Example] = []
-    text = ""
-    for example in examples:
-        if example.source == source and example.label == 0 and example.origin == "content":
-            text = f"{text}\n\n{example.text}".strip()
-            if len(text) >= LENGTHS[-1]:
-                documents.append(replace(example, text=text[: LENGTHS[-1]], pair=None))
-                text = ""
-    return documents
 
 
 def disguises(firewall: Firewall, examples: Sequence[Example], seed: int) -> dict[str, Any]:

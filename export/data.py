@@ -8,7 +8,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,20 @@ def sample_examples(examples: Sequence[Example], n: int, seed: int) -> list[Exam
         turn[example.source] += 1
     order = sorted(range(len(shuffled)), key=lambda i: turns[i])
     return [shuffled[i] for i in order[:n]]
+
+
+def long_documents(examples: Sequence[Example], characters: int) -> list[Example]:
+    """Long harmless documents: content of one source after another, joined in its order until it has that many characters."""
+    documents: list[Example] = []
+    for source in sorted({e.source for e in examples}):
+        text = ""
+        for example in examples:
+            if example.source == source and example.label == 0 and example.origin == "content":
+                text = f"{text}\n\n{example.text}".strip()
+                if len(text) >= characters:
+                    documents.append(replace(example, text=text[:characters], pair=None))
+                    text = ""
+    return documents
 
 
 def _file(path: Path) -> Iterator[Example]:

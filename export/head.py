@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from alknet_firewall.bags import Values
-from alknet_firewall.calibration import fit_calibration, operating_points
+from alknet_firewall.calibration import Harmless, fit_calibration, operating_points
 from alknet_firewall.config import Calibration, OperatingPoint
 from alknet_firewall.detector import calibrated
 from alknet_firewall.encoder import Encoder
@@ -19,7 +19,7 @@ from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import FitOptions
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.verdict import ORIGINS, Origin
-from export.data import Example, sample_examples
+from export.data import Example, long_documents, sample_examples
 from export.features import LONGEST_CHARACTERS, FeatureSet, extract, read_words, reading_with
 from export.scorer import Scorer, fit_scorer
 
@@ -28,10 +28,12 @@ SHARPNESS = 0.16
 """Logits are softened by this after calibration: a score may be no sharper than the arithmetic behind it, so that what
 int8 rounds moves it by at most 0.02 (docs/adr/003). Neither the order of texts nor a verdict depends on it."""
 
-MOST_LENGTH: dict[Origin, float] = {"prompt": 0.2, "content": float("inf")}
-"""Limit of the correction for length. In prompts attacks are long themselves: uncapped (0.69) it found 0.34 of the left-out
-attacks at 1 % false positives and no long jailbreak of one source; with 0.2 it finds 0.49 and all of them, and 1.6 % of
-long harmless prompts are flagged."""
+MOST_LENGTH: dict[Origin, float] = {"prompt": 0.2, "content": 0.35}
+"""Limit of the correction for length (docs/adr/009): attacks in prompts are long themselves, and one injected line in a long document has
+to stand out against it."""
+
+LONG, CUTS = 10_000, (0.1, 0.3, 1.0)
+"""Characters of the harmless documents that the correction for content is learnt from, and shares of their segments to cut them at."""
 
 ROUNDED_TEXTS, ROUNDED_CHARACTERS = 800, 800
 """How many texts, and how much of each, show what rounding does: 20,000 differences of 1,152 numbers."""
@@ -97,10 +99,41 @@ def fit_head(
         watched, judged = extract(firewall, held_out, with_views=True, cache=cache), held_out
         logits = scorer.texts(watched, held_out)
         described = left_out(held_out)
+        lengths = long_content(firewall, scorer, held_out, cache)
     else:
         watched, judged, logits = data, examples, out_of_fold_logits(data, examples, options)
         described = f"{len(examples)} texts, each scored by a head that saw no text of its source ({FOLDS} folds)"
-    return Head(scorer, *calibrate_head(logits, watched.lengths, judged, rates, described))
+        lengths = {}
+    return Head(scorer, *calibrate_head(logits, watched.lengths, judged, rates, described, lengths))
+
+
+def long_content(firewall: Firewall, scorer: Scorer, held_out: Sequence[Example], cache: Path | None) -> dict[Origin, Harmless]:
+    """What to learn the correction for length from: long harmless documents of left-out sources, cut at several lengths.
+
+    Parameters
+    ----------
+    firewall : Firewall
+        Its own head is not used.
+    scorer : Scorer
+    held_out : sequence of Example
+        Every other document that they make is used; the others are for measuring (``benchmarks/quality.py``).
+    cache : Path or None
+        As for :func:`export.features.extract`.
+
+    Returns
+    -------
+    dict of str to Harmless
+        Of content, or empty when it is too little for a document.
+    """
+    documents = long_documents(held_out, LONG)[::2]
+    if not documents:
+        return {}
+    read = extract(firewall, documents, cache=cache)
+    logits = scorer.parts["content"].logits(read.features, read.pieces)
+    own = [logits[read.texts == text] for text in range(len(documents))]
+    cut = [(segments[:n].max(), n) for segments in own for n in (max(1, round(share * len(segments))) for share in CUTS)]
+    worst, counts = zip(*cut, strict=True)
+    return {"content": Harmless(np.array(worst), np.array(counts, np.int64))}
 
 
 def rounding_differences(firewall: Firewall, exact: Encoder, examples: Sequence[Example]) -> FloatArray:
@@ -123,7 +156,12 @@ def rounding_differences(firewall: Firewall, exact: Encoder, examples: Sequence[
 
 
 def calibrate_head(
-    logits: Values, lengths: IntArray, examples: Sequence[Example], rates: Sequence[float], described: str
+    logits: Values,
+    lengths: IntArray,
+    examples: Sequence[Example],
+    rates: Sequence[float],
+    described: str,
+    harmless: Mapping[Origin, Harmless],
 ) -> tuple[dict[str, Calibration], tuple[OperatingPoint, ...]]:
     """Calibration and thresholds, each origin by itself.
 
@@ -139,6 +177,8 @@ def calibrate_head(
         False-positive rates of the operating points.
     described : str
         What the texts are, for the operating points.
+    harmless : dict of str to Harmless
+        What the correction for length is learnt from, where not from the texts themselves.
 
     Returns
     -------
@@ -149,7 +189,9 @@ def calibrate_head(
     calibration, scores = {}, np.zeros(len(logits))
     for origin in ORIGINS:
         own = origins == origin
-        calibration[str(origin)] = fit_calibration(logits[own], lengths[own], labels[own], SHARPNESS, MOST_LENGTH[origin])
+        calibration[str(origin)] = fit_calibration(
+            logits[own], lengths[own], labels[own], SHARPNESS, MOST_LENGTH[origin], harmless.get(origin)
+        )
         scores[own] = calibrated(logits[own], lengths[own], calibration[origin])
     return calibration, operating_points(scores, labels, origins.tolist(), rates, described)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,8 +20,29 @@ MIN_TAIL = 100
 """With fewer harmless texts nothing is said about length."""
 
 
+@dataclass(frozen=True)
+class Harmless:
+    """Harmless texts, to learn from how their logits rise with length.
+
+    Attributes
+    ----------
+    logits : ndarray of shape (n_texts,)
+        Of the worst segment of each.
+    n_segments : ndarray of shape (n_texts,), int64
+        How many segments each has.
+    """
+
+    logits: Values
+    n_segments: IntArray
+
+
 def fit_calibration(
-    logits: Values, n_segments: IntArray, labels: IntArray, sharpness: float = 1.0, most_length: float = np.inf
+    logits: Values,
+    n_segments: IntArray,
+    labels: IntArray,
+    sharpness: float = 1.0,
+    most_length: float = np.inf,
+    lengths: Harmless | None = None,
 ) -> Calibration:
     """What makes the scores of one origin independent of length and as sure as they are right.
 
@@ -41,6 +63,9 @@ def fit_calibration(
         The calibrated logits are multiplied by this; below 1 when the arithmetic behind them is not worth more.
     most_length : float
         Most that the logit is lowered by when the number of segments grows by a factor of e, before Platt scaling.
+    lengths : Harmless, optional
+        What to learn the correction for length from, such as the same documents cut short and long: texts of different lengths
+        are mostly texts of different kinds. By default the harmless ones of the texts themselves.
 
     Returns
     -------
@@ -49,7 +74,7 @@ def fit_calibration(
     """
     from sklearn.linear_model import LogisticRegression
 
-    length = min(most_length, _length_slope(logits[labels == 0], n_segments[labels == 0]))
+    length = min(most_length, _length_slope(lengths or Harmless(logits[labels == 0], n_segments[labels == 0])))
     flat = logits - length * np.log(n_segments)
     model = LogisticRegression(C=1e6, class_weight="balanced").fit(flat[:, None], labels)
     slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
@@ -91,12 +116,12 @@ def operating_points(
     return tuple(points)
 
 
-def _length_slope(logits: Values, n_segments: IntArray) -> float:
+def _length_slope(harmless: Harmless) -> float:
     """By how much the logits of harmless texts rise as their number of segments grows by a factor of e, at least 0."""
     from sklearn.linear_model import QuantileRegressor
 
-    logarithms = np.log(n_segments.astype(np.float64))
-    if len(logits) < MIN_TAIL or np.ptp(logarithms) == 0:
+    logarithms = np.log(harmless.n_segments.astype(np.float64))
+    if len(logarithms) < MIN_TAIL or np.ptp(logarithms) == 0:
         return 0.0
-    model = QuantileRegressor(quantile=TAIL, alpha=0.0, solver="highs").fit(logarithms[:, None], logits)
+    model = QuantileRegressor(quantile=TAIL, alpha=0.0, solver="highs").fit(logarithms[:, None], harmless.logits)
     return max(0.0, float(model.coef_[0]))

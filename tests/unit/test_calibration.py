@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alknet_firewall.calibration import fit_calibration, operating_points
+from alknet_firewall.calibration import Harmless, fit_calibration, operating_points
 from alknet_firewall.config import Calibration
 from alknet_firewall.detector import calibrated
 
@@ -27,6 +27,22 @@ def test_one_threshold_holds_for_texts_of_every_length():
     plain = np.quantile(logits[labels == 0], 0.97)
     raw = logits[labels == 0]
     assert (raw[lengths >= 20] >= plain).mean() / max(1e-3, (raw[lengths <= 4] >= plain).mean()) > 2.5
+
+
+def test_length_is_learnt_from_the_same_documents_cut_short_and_long_where_there_are_some():
+    rng = np.random.default_rng(7)
+    logits, n_segments, labels = texts_of_many_lengths()
+    logits = logits - 1.5 * np.log(n_segments) * (labels == 0)  # long texts of another, calmer kind
+    assert fit_calibration(logits, n_segments, labels).length == 0.0
+    drawn = rng.normal(size=(200, 160))
+    cut = Harmless(np.concatenate([drawn[:, :n].max(1) for n in (16, 50, 160)]), np.repeat([16, 50, 160], 200))
+    calibration = fit_calibration(logits, n_segments, labels, lengths=cut)
+    corrected = calibrated(cut.logits, cut.n_segments, calibration).reshape(3, 200)
+    threshold = np.quantile(corrected, 0.97)
+    assert (corrected[2] >= threshold).sum() <= 1.5 * (corrected[0] >= threshold).sum() + 2
+    limited = fit_calibration(logits, n_segments, labels, most_length=0.1, lengths=cut)
+    assert limited.length == pytest.approx(0.1 * limited.slope)
+    assert calibration.length > 0.2 * calibration.slope
 
 
 def test_scores_are_as_sure_as_they_are_right():
