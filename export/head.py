@@ -28,7 +28,7 @@ SHARPNESS = 0.16
 """Logits are softened by this after calibration: a score may be no sharper than the arithmetic behind it, so that what
 int8 rounds moves it by at most 0.02 (docs/adr/003). Neither the order of texts nor a verdict depends on it."""
 
-MOST_LENGTH: dict[Origin, float] = {"prompt": 0.2, "content": 0.35}
+MOST_LENGTH: dict[Origin, float] = {"prompt": 0.2, "content": 0.3}
 """Limit of the correction for length (docs/adr/009): attacks in prompts are long themselves, and one injected line in a long document has
 to stand out against it."""
 
