@@ -15,6 +15,7 @@ from typing import Any
 import click
 import numpy as np
 
+from alknet_firewall.artifact import file_sha256
 from alknet_firewall.bags import UNKNOWN, worst_segments
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import FitOptions, fit_detector
@@ -27,7 +28,9 @@ from export.data import Example, is_corpus
 from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with
 from export.graph import load_backbone
 from export.groups import GROUPS, KEYWORDS, belongs
+from export.measured import Measured, Variant
 from export.scorer import Scorer, fit_scorer, labels_of, of_origin, source_weights
+from export.weights import load_record
 from export.wording import wording_logits
 
 FPR = 0.01
@@ -40,13 +43,9 @@ class Task:
     fitted: Sequence[Example]
     held: Sequence[Example]
 
-
-@dataclass(frozen=True)
-class Variant:
-    """One line of the table: scores of the left-out texts, higher = more suspicious."""
-
-    name: str
-    scores: Scores
+    def as_list(self) -> list[Any]:
+        """All that is read of the texts."""
+        return [[(e.text, e.label, e.origin, e.source, e.injected, e.pair) for e in own] for own in (self.fitted, self.held)]
 
 
 def baselines(task: Task) -> list[Variant]:
@@ -129,23 +128,21 @@ def _kept(fitted: FeatureSet, task: Task, keep: Callable[[Example], bool] | None
     return fitted.subset(chosen), [task.fitted[i] for i in chosen]
 
 
-def torch_variants(task: Task, firewall: Firewall, weights: Path, adapter: Path) -> list[Variant]:
-    """Heads on frozen and on fine-tuned states, layer by layer, in fp32."""
+def torch_variants(task: Task, firewall: Firewall, weights: Path, adapter: Path | None) -> list[Variant]:
+    """Heads on frozen states, or on fine-tuned ones when there is an adapter, layer by layer, in fp32."""
     last = firewall.artifact.config.encoder.layer
-    variants = []
-    for name, path in (("frozen", None), ("fine-tuned", adapter)):
-        layers = sorted({*range(0 if path is None else 3, last + 1, 2), last})
-        backbone = load_backbone(weights, last, path)
-        fitted, held = (torch_features(firewall, backbone, layers, examples) for examples in (task.fitted, task.held))
-        variants += [Variant(f"{name}, layer {k}", head_scores(fitted[k], held[k], task, FitOptions())) for k in layers]
-    return variants
+    name = "frozen" if adapter is None else "fine-tuned"
+    layers = sorted({*range(0 if adapter is None else 3, last + 1, 2), last})
+    backbone = load_backbone(weights, last, adapter)
+    fitted, held = (torch_features(firewall, backbone, layers, examples) for examples in (task.fitted, task.held))
+    return [Variant(f"{name}, layer {k}", head_scores(fitted[k], held[k], task, FitOptions())) for k in layers]
 
 
-def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
+def graph_variants(task: Task, firewall: Firewall, cache: Path | None) -> list[Variant]:
     """Heads on the shipped int8 graph: rank, rows, knowledge of segments, residual, views."""
-    fitted = extract(firewall, task.fitted, LONGEST_CHARACTERS)
-    held = extract(firewall, task.held, LONGEST_CHARACTERS)
-    viewed = extract(firewall, task.held, LONGEST_CHARACTERS, with_views=True)
+    fitted = extract(firewall, task.fitted, LONGEST_CHARACTERS, cache=cache)
+    held = extract(firewall, task.held, LONGEST_CHARACTERS, cache=cache)
+    viewed = extract(firewall, task.held, LONGEST_CHARACTERS, with_views=True, cache=cache)
     whole = fitted.features.shape[1]
     plain = FitOptions()
     blind = replace(fitted, known=np.full_like(fitted.known, UNKNOWN))
@@ -158,7 +155,6 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
         Variant("whole head, views", scorer.texts(viewed, task.held)),
         *(Variant(f"int8, rank {n}", head_scores(fitted, held, task, replace(plain, n_components=n))) for n in (32, 64)),
         Variant("int8, no SVD", head_scores(fitted, held, task, replace(plain, n_components=whole))),
-        *(Variant(f"int8, segments of {n} tokens", segmented_scores(firewall, n, task, plain)) for n in (8, 32)),
         Variant("int8, segments of attacks not told", head_scores(blind, held, task, plain)),
         Variant("whole head, public rows alone", whole_scores(fitted, held, task, plain, lambda e: not is_corpus(e.source))),
         Variant("whole head, our corpus alone", whole_scores(fitted, held, task, plain, lambda e: is_corpus(e.source))),
@@ -167,11 +163,11 @@ def graph_variants(task: Task, firewall: Firewall) -> list[Variant]:
     return [*found, Variant("int8, residual as second opinion", with_residual(found[0].scores, fitted, held, task))]
 
 
-def segmented_scores(firewall: Firewall, segment: int, task: Task, options: FitOptions) -> Scores:
-    """Logits of the left-out texts by a head on segments of another length."""
+def segmented_variants(task: Task, firewall: Firewall, segment: int, cache: Path | None) -> list[Variant]:
+    """A linear head on segments of another length."""
     other = reading_with(firewall, config=replace(firewall.reader.config, segment=segment))
-    fitted, held = (extract(other, examples, LONGEST_CHARACTERS) for examples in (task.fitted, task.held))
-    return head_scores(fitted, held, task, options)
+    fitted, held = (extract(other, examples, LONGEST_CHARACTERS, cache=cache) for examples in (task.fitted, task.held))
+    return [Variant(f"int8, segments of {segment} tokens", head_scores(fitted, held, task, FitOptions()))]
 
 
 def learning_curve() -> dict[str, Callable[[Example], bool]]:
@@ -223,9 +219,22 @@ def _row(name: str, scores: Scores, labels: Any, strata: Any, members: dict[str,
     return [name, *figures, *(f"{(scores[mask] >= limit).mean():.2f}" for mask in members.values())]
 
 
-def report(task: Task, firewall: Firewall, weights: Path, adapter: Path) -> str:
+def measure(task: Task, firewall: Firewall, weights: Path, adapter: Path, cache: Path | None) -> list[Variant]:
+    """Every variant. With a folder as `cache`, what a stopped run had measured is not measured again."""
+    measured = Measured(cache, [firewall.artifact.id, load_record(weights).id, file_sha256(adapter), task.as_list()])
+    steps: dict[str, Callable[[], list[Variant]]] = {
+        "baselines": lambda: baselines(task),
+        "frozen": lambda: torch_variants(task, firewall, weights, None),
+        "fine-tuned": lambda: torch_variants(task, firewall, weights, adapter),
+        "graph": lambda: graph_variants(task, firewall, cache),
+        "segments of 8": lambda: segmented_variants(task, firewall, 8, cache),
+        "segments of 32": lambda: segmented_variants(task, firewall, 32, cache),
+    }
+    return [variant for name, step in steps.items() for variant in measured.step(name, step)]
+
+
+def report(task: Task, firewall: Firewall, variants: Sequence[Variant]) -> str:
     """Every variant, as a markdown document."""
-    variants = [*baselines(task), *torch_variants(task, firewall, weights, adapter), *graph_variants(task, firewall)]
     sources = sorted({e.source for e in task.held})
     head = (
         "# What each part is worth\n\n"

@@ -178,14 +178,18 @@ def build(
 @click.option(
     "--texts", type=click.IntRange(min=200), default=4000, show_default=True, metavar="N", help="Most texts to fit on, and to judge."
 )
+@click.option(
+    "--cache", type=click.Path(path_type=Path), metavar="DIR", help="Keep features and scores here: a run that was stopped goes on."
+)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("docs/ablation.md"), show_default=True, metavar="FILE")
-def ablation(given: Given, adapter: Path, artifact: Path | None, texts: int, out: Path) -> None:
+def ablation(given: Given, adapter: Path, artifact: Path | None, texts: int, cache: Path | None, out: Path) -> None:
     """Measure what each part of the detector is worth on left-out sources, and write docs/ablation.md."""
     from alknet_firewall import Firewall
-    from export.ablation import Task, report
+    from export.ablation import Task, measure, report
     from export.data import sample_examples
 
     fitted, held = given.split()
     task = Task(sample_examples(fitted, texts, given.seed), sample_examples(held, texts, given.seed))
-    out.write_text(report(task, Firewall.from_pretrained(artifact), given.folder, adapter), encoding="utf-8")
+    firewall = Firewall.from_pretrained(artifact)
+    out.write_text(report(task, firewall, measure(task, firewall, given.folder, adapter, cache)), encoding="utf-8")
     click.echo(f"{out}: {len(task.fitted)} texts fitted, {len(task.held)} judged")
