@@ -30,9 +30,17 @@ def parity_texts(firewall: Firewall) -> list[str]:
 
 
 def _cut_to(firewall: Firewall, text: str, n_tokens: int) -> str:
-    """A beginning of `text` that has exactly `n_tokens` tokens."""
-    offsets = firewall.reader.tokenizer.encode(text).offsets
-    for end in offsets[max(0, n_tokens - 4) :, 1]:
-        if len(firewall.reader.tokenizer.encode(text[:end]).ids) == n_tokens:
+    """A beginning of `text` that has exactly `n_tokens` tokens; words are added where a character of several tokens stands in the way."""
+
+    def count(piece: str) -> int:
+        return len(firewall.reader.tokenizer.encode(piece).ids)
+
+    ends = firewall.reader.tokenizer.encode(text).offsets[max(0, n_tokens - 4) :, 1]
+    for end in ends:
+        if count(text[:end]) == n_tokens:
             return text[:end]
+    for end in ends:
+        filled = text[:end] + " and" * (n_tokens - count(text[:end]))
+        if count(filled) == n_tokens:
+            return filled
     raise InvalidInputError(f"No beginning of the parity text has {n_tokens} tokens. Use other sentences in the self-test.")
