@@ -35,10 +35,11 @@ from export.corpora import held_out_sources  # noqa: E402
 from export.corpus.disguise import DISGUISES  # noqa: E402
 from export.data import Example, all_examples, long_documents, sample_examples, split_examples  # noqa: E402
 from export.groups import GROUPS, KEYWORDS, belongs  # noqa: E402
+from export.head import LONG  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "results" / "quality.json"
 FPR = 0.01
-LENGTHS = (1_000, 10_000)
+LENGTHS = (1_000, LONG)
 """Characters that the same long harmless documents are cut at, to compare false-positive rates."""
 
 Scores = npt.NDArray[np.float64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +42,6 @@ class Task:
 
     fitted: Sequence[Example]
     held: Sequence[Example]
-
-    def as_list(self) -> list[Any]:
-        """All that is read of the texts."""
-        return [[(e.text, e.label, e.origin, e.source, e.injected, e.pair) for e in own] for own in (self.fitted, self.held)]
 
 
 def baselines(task: Task) -> list[Variant]:
@@ -221,7 +217,7 @@ def _row(name: str, scores: Scores, labels: Any, strata: Any, members: dict[str,
 
 def measure(task: Task, firewall: Firewall, weights: Path, adapter: Path, cache: Path | None) -> list[Variant]:
     """Every variant. With a folder as `cache`, what a stopped run had measured is not measured again."""
-    measured = Measured(cache, [firewall.artifact.id, load_record(weights).id, file_sha256(adapter), task.as_list()])
+    measured = Measured(cache, [firewall.artifact.id, load_record(weights).id, file_sha256(adapter), asdict(task)])
     steps: dict[str, Callable[[], list[Variant]]] = {
         "baselines": lambda: baselines(task),
         "frozen": lambda: torch_variants(task, firewall, weights, None),

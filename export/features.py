@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from alknet_firewall.artifact import MODEL_FILE
 from alknet_firewall.bags import known_labels, renumbered
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.reader import Segment
-from alknet_firewall.tensors import FloatArray, IntArray, load_tensors, save_tensors
+from alknet_firewall.tensors import Array, FloatArray, IntArray, load_tensors, save_tensors
 from alknet_firewall.verdict import PLAIN
 from export.data import Example
 
@@ -123,7 +123,6 @@ def extract(
     """
     if cache is None:
         return _read(firewall, examples, longest, with_views=with_views)
-    cache.mkdir(parents=True, exist_ok=True)
     paths = []
     for start in range(0, len(examples), KEPT_TOGETHER):
         part = examples[start : start + KEPT_TOGETHER]
@@ -144,11 +143,17 @@ def _identity(firewall: Firewall, examples: Sequence[Example], longest: int | No
 
 
 def _keep(path: Path, features: FeatureSet) -> None:
-    """Write features as one file, under its own name only when it is whole."""
+    """Write features as one file."""
     windows = np.frombuffer(json.dumps(features.windows).encode(), np.uint8)
     arrays = {name: getattr(features, name) for name in ("features", "texts", "known", "lengths")}
+    save_whole(path, {**arrays, "windows": windows})
+
+
+def save_whole(path: Path, tensors: Mapping[str, Array]) -> None:
+    """Write arrays to a safetensors file, which has its name only when it is whole; its folder is made where there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
-    save_tensors(new, {**arrays, "windows": windows})
+    save_tensors(new, tensors)
     new.replace(path)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 
 from alknet_firewall import __version__
 from alknet_firewall.ranking import Scores
-from alknet_firewall.tensors import load_tensors, save_tensors
+from alknet_firewall.tensors import load_tensors
+from export.features import save_whole
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,6 @@ class Measured:
         identity = hashlib.sha256(json.dumps([__version__, name, self.of], sort_keys=True).encode()).hexdigest()
         path = self.folder / f"{identity}.scores.safetensors"
         if not path.is_file():
-            variants = measure()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            new = path.with_suffix(".new")
-            save_tensors(new, {f"{i:03} {v.name}": v.scores for i, v in enumerate(variants)})
-            new.replace(path)
+            save_whole(path, {f"{i:03} {v.name}": v.scores for i, v in enumerate(measure())})
         kept = load_tensors(path)
         return [Variant(key.split(" ", 1)[1], kept[key]) for key in sorted(kept)]
