@@ -112,7 +112,7 @@ def measure(examples: Sequence[Example], scores: Scores, origin: str) -> dict[st
 
 
 def at_default(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """What the artifact's own threshold does, source by source, and how far its scores are from shares of attacks (balanced classes)."""
+    """What the artifact's own threshold does, source by source, and how far its probabilities are from shares of attacks."""
     found: dict[str, Any] = {}
     for origin in ORIGINS:
         own = [(e, v) for e, v in zip(examples, verdicts, strict=True) if e.origin == origin]
@@ -121,8 +121,8 @@ def at_default(examples: Sequence[Example], verdicts: Sequence[Verdict]) -> dict
             flags = [v.flagged for e, v in own if e.source == source]
             labels = {e.label for e, _ in own if e.source == source}
             sources[source] = {"n": len(flags), "flagged": sum(flags) / len(flags), "labels": sorted(labels)}
-        scores, labels_ = np.array([v.score for _, v in own]), np.array([e.label for e, _ in own])
-        error, bins = calibration(scores, labels_)
+        probabilities, labels_ = np.array([v.probability for _, v in own]), np.array([e.label for e, _ in own])
+        error, bins = calibration(probabilities, labels_)
         reliability = [asdict(b) for b in bins]
         found[origin] = {"threshold": own[0][1].threshold, "calibration_error": error, "reliability": reliability, "sources": sources}
     return found

@@ -122,13 +122,12 @@ def cost_by_layers(results: Mapping[str, Any]) -> Any:
 
 
 def reliability(results: Mapping[str, Any]) -> Any:
-    """Share of attacks by score, on the left-out texts."""
-    ax = axes("mean score", "share of attacks")
+    """Share of attacks by probability, on the left-out texts."""
+    ax = axes("mean probability", "share of attacks")
     ax.plot([0, 1], [0, 1], color="#888888", linestyle=":", linewidth=1)
     for origin, own in results["default"].items():
         bins = own["reliability"]
-        ax.plot([b["mean_score"] for b in bins], [b["attack_share"] for b in bins], marker="o", label=origin)
-        ax.axvline(own["threshold"], color=ax.lines[-1].get_color(), linestyle="--", linewidth=1)
+        ax.plot([b["mean_probability"] for b in bins], [b["attack_share"] for b in bins], marker="o", label=origin)
     ax.legend()
     return ax
 

@@ -11,6 +11,7 @@ are given, with a threshold that flags as many of the harmless texts as the arti
 from __future__ import annotations
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from alknet_firewall import Firewall  # noqa: E402
+from alknet_firewall.evaluation import calibration  # noqa: E402
 from alknet_firewall.ranking import Ranking, Scores, bootstrap, wilson  # noqa: E402
 from alknet_firewall.tensors import IntArray  # noqa: E402
 from alknet_firewall.verdict import ORIGINS, Origin  # noqa: E402
@@ -66,6 +68,7 @@ def measure(firewall: Firewall, texts: list[Example], fitted: list[Example], ori
         "TF-IDF characters": bag_of_words(Task(fitted, texts), "char_wb", (2, 5)),
     }
     false = int(flagged[labels == 0].sum())
+    error, bins = calibration(np.array([v.probability for v in verdicts]), labels)
     kinds = np.array([e.source for e in texts])
     groups = [(label, str(kind)) for label in (1, 0) for kind in sorted(set(kinds[labels == label].tolist()))]
     own = {(label, kind): (kinds == kind) & (labels == label) for label, kind in groups}
@@ -74,6 +77,8 @@ def measure(firewall: Firewall, texts: list[Example], fitted: list[Example], ori
         "n_benign": int((labels == 0).sum()),
         "systems": {name: figures(scores, labels, false) for name, scores in systems.items()},
         "default": {"found": int(flagged[labels == 1].sum()), "false": false},
+        "calibration_error": error,
+        "reliability": [asdict(b) for b in bins],
         "kinds": [{"kind": k, "label": n, "n": int(own[n, k].sum()), "flagged": int(flagged[own[n, k]].sum())} for n, k in groups],
     }
 
@@ -87,8 +92,10 @@ def figures(scores: Scores, labels: IntArray, false: int) -> dict[str, Any]:
 
 
 def tables(results: dict[str, Any]) -> str:
-    """Markdown: the systems, then the artifact by kind."""
-    return "\n\n".join([system_table(results["origins"]), kind_table(results["origins"])])
+    """Markdown: the systems, how far probabilities are off, then the artifact by kind."""
+    origins = results["origins"]
+    errors = ", ".join(f"{origin} {own['calibration_error']:.3f}" for origin, own in origins.items())
+    return "\n\n".join([system_table(origins), f"Expected calibration error of probabilities: {errors}.", kind_table(origins)])
 
 
 def system_table(origins: dict[str, Any]) -> str:

@@ -40,12 +40,14 @@ A text is flagged when its score is at or above the threshold; the default is th
 
 ## Parity with torch
 {parity[texts]} texts, {parity[tokens]} tokens, both origins: mean cosine of hidden states {parity[hidden_mean_cosine]:.6f}, worst
-{parity[hidden_worst_cosine]:.6f}; largest score difference {parity[score_largest_difference]:.6f}; verdict flips: {parity[flips]}.
+{parity[hidden_worst_cosine]:.6f}; largest score difference {parity[score_largest_difference]:.6f}, of a probability
+{parity[probability_largest_difference]:.6f}; verdict flips: {parity[flips]}.
 
 ## Limits
 It misses attacks, above all plain imperatives in retrieved text and persuasive rewrites, and it flags some
-harmless texts. It is one layer of a defence, not the whole. Scores are not probabilities. Figures on left-out sources
-say more than figures on sources it was fitted on, and less than figures on your own traffic.
+harmless texts. It is one layer of a defence, not the whole. Scores order texts; probabilities are
+what they would be were attacks as common as harmless texts. Figures on left-out sources say more than figures on sources it was
+fitted on, and less than figures on your own traffic.
 """
 
 

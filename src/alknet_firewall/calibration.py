@@ -60,7 +60,7 @@ def fit_calibration(
     labels : ndarray of shape (n_texts,), int64
         1 for an attack; both labels occur.
     sharpness : float
-        The calibrated logits are multiplied by this; below 1 when the arithmetic behind them is not worth more.
+        The log-odds of scores are those of probabilities multiplied by this; below 1 when the arithmetic behind them is not worth more.
     most_length : float
         Most that the logit is lowered by when the number of segments grows by a factor of e, before Platt scaling.
     lengths : Harmless, optional
@@ -80,7 +80,7 @@ def fit_calibration(
     slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope <= 0:
         slope, shift = 1.0, 0.0
-    return Calibration(sharpness * slope, sharpness * shift, sharpness * slope * length)
+    return Calibration(sharpness * slope, sharpness * shift, sharpness * slope * length, sharpness)
 
 
 def operating_points(

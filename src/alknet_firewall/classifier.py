@@ -21,7 +21,7 @@ from alknet_firewall.firewall import Firewall
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.offset import Bags
 from alknet_firewall.text import check_origin, check_threshold
-from alknet_firewall.verdict import Origin
+from alknet_firewall.verdict import Origin, Verdict
 
 
 class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
@@ -136,7 +136,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         return np.asarray(self.classes_[np.where(scores >= self._limit(), self._column(), 1 - self._column())])
 
     def predict_proba(self, X: Iterable[str]) -> npt.NDArray[np.float64]:  # noqa: N803
-        """Scores of both classes. They are not probabilities, and :meth:`predict` compares with the threshold, not with 0.5.
+        """Probability of each class, were both as common. :meth:`predict` compares scores with the threshold, not this with 0.5.
 
         Parameters
         ----------
@@ -147,8 +147,8 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         ndarray of shape (n_texts, 2), float64
             In [0, 1], one column for each of :attr:`classes_`; rows sum to 1.
         """
-        scores = self._scores(X)
-        columns = [1.0 - scores, scores] if self._column() == 1 else [scores, 1.0 - scores]
+        attack = np.array([verdict.probability for verdict in self._verdicts(X)], np.float64)
+        columns = [1.0 - attack, attack] if self._column() == 1 else [attack, 1.0 - attack]
         return np.stack(columns, axis=1)
 
     def decision_function(self, X: Iterable[str]) -> npt.NDArray[np.float64]:  # noqa: N803
@@ -206,9 +206,12 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _scores(self, X: Iterable[str]) -> npt.NDArray[np.float64]:  # noqa: N803
         """Score of each text, higher = more suspicious."""
+        return np.array([verdict.score for verdict in self._verdicts(X)], np.float64)
+
+    def _verdicts(self, X: Iterable[str]) -> list[Verdict]:  # noqa: N803
+        """Judgement of each text by the adapted head; nothing looks at its threshold."""
         check_is_fitted(self)
-        verdicts = self._adapted().scan_batch(check_texts(X), check_origin(self.origin), threshold=1.0)
-        return np.array([verdict.score for verdict in verdicts], np.float64)
+        return self._adapted().scan_batch(check_texts(X), check_origin(self.origin), threshold=1.0)
 
     def _limit(self) -> float:
         """What scores are compared with."""

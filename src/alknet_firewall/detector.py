@@ -206,5 +206,28 @@ def calibrated(
     ndarray of shape (n,), float64
         In [0, 1], higher = more suspicious; the formula is in :class:`alknet_firewall.config.Calibration`.
     """
-    values = calibration.slope * logits + calibration.shift - calibration.length * np.log(n_segments)
+    return _logistic(calibration.slope * logits + calibration.shift - calibration.length * np.log(n_segments))
+
+
+def probabilities(scores: npt.NDArray[np.float64], calibration: Calibration) -> npt.NDArray[np.float64]:
+    """What scores say of how likely an attack is, were attacks as common as harmless texts.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,), float64
+        As :func:`calibrated` gives them.
+    calibration : Calibration
+        The one they were made with.
+
+    Returns
+    -------
+    ndarray of shape (n,), float64
+        In [0, 1], rising with the score and 0.5 where the score is; the formula is in :class:`alknet_firewall.config.Calibration`.
+    """
+    with np.errstate(divide="ignore"):  # a score of 0 or 1 has infinite log-odds and keeps its value
+        return _logistic((np.log(scores) - np.log1p(-scores)) / calibration.sharpness)
+
+
+def _logistic(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The logistic function, without overflow."""
     return np.asarray(0.5 * (1.0 + np.tanh(0.5 * values)), np.float64)

@@ -86,17 +86,17 @@ def evaluate(
     return Evaluation(artifact, len(texts), resamples, seed, origins)
 
 
-def calibration(scores: Scores, labels: Labels) -> tuple[float, tuple[Bin, ...]]:
+def calibration(probabilities: Scores, labels: Labels) -> tuple[float, tuple[Bin, ...]]:
     """Expected calibration error, and the bins it is computed in.
 
-    The mean over texts of the distance between their bin's mean score and its share of attacks: Guo, Pleiss, Sun and
+    The mean over texts of the distance between their bin's mean probability and its share of attacks: Guo, Pleiss, Sun and
     Weinberger 2017, "On calibration of modern neural networks", ICML, equation 3; with bins of equal count as in Nguyen and
-    O'Connor 2015, "Posterior calibration and exploratory analysis for natural language processing models", EMNLP. It depends on the
-    share of attacks in the texts, so it is comparable only on the same ones.
+    O'Connor 2015, "Posterior calibration and exploratory analysis for natural language processing models", EMNLP. Both labels have the
+    same total weight, whatever their numbers: a probability is what it would be were attacks as common as harmless texts.
 
     Parameters
     ----------
-    scores : ndarray of shape (n_texts,), float64
+    probabilities : ndarray of shape (n_texts,), float64
         In [0, 1]; not empty.
     labels : ndarray of shape (n_texts,), int64
 
@@ -105,26 +105,30 @@ def calibration(scores: Scores, labels: Labels) -> tuple[float, tuple[Bin, ...]]
     error : float
         In [0, 1].
     bins : tuple of Bin
-        At most :data:`N_BINS`, by rising score, about equal in count: equal scores stay together.
+        At most :data:`N_BINS`, by rising probability, about equal in count: equal ones stay together.
     """
-    ordered = np.sort(scores)
-    owner = N_BINS * np.searchsorted(ordered, scores) // len(scores)  # by the first of equal scores, so the order of texts is no matter
-    bins = []
+    ordered = np.sort(probabilities)
+    owner = N_BINS * np.searchsorted(ordered, probabilities) // len(labels)  # by the first of equals, so the order of texts is no matter
+    weights = 1.0 / np.bincount(labels, minlength=2)[labels]
+    error, bins = 0.0, []
     for number in np.unique(owner):
         own = owner == number
-        bins.append(Bin(int(own.sum()), float(scores[own].mean()), float(labels[own].mean())))
-    return sum(b.n * abs(b.mean_score - b.attack_share) for b in bins) / len(scores), tuple(bins)
+        mean, share = (float(np.average(values[own], weights=weights[own])) for values in (probabilities, labels))
+        error += float(weights[own].sum()) * abs(mean - share)
+        bins.append(Bin(int(own.sum()), mean, share))
+    return error / float(weights.sum()), tuple(bins)
 
 
 def _origin(
     origin: Origin, texts: list[Judged], points: list[OperatingPoint], rates: tuple[float, ...], resamples: int, seed: int
 ) -> OriginEvaluation:
     """The part of one origin."""
-    scores, labels = np.array([t.score for t in texts], np.float64), np.array([t.label for t in texts], np.int64)
+    scores, probabilities = np.array([(t.score, t.probability) for t in texts], np.float64).T
+    labels = np.array([t.label for t in texts], np.int64)
     limits = np.array([t.threshold for t in texts], np.float64)
     flagged = scores >= limits
     area, curve, detection = _detection(texts, scores, labels, rates, resamples, seed)
-    error, bins = _reliability(scores, labels)
+    error, bins = _reliability(probabilities, labels)
     benign_flagged, attacks_flagged = flagged[labels == 0], flagged[labels == 1]
     misses = [t for t, hit in zip(texts, flagged, strict=True) if t.label and not hit]
     alarms = [t for t, hit in zip(texts, flagged, strict=True) if hit and not t.label]
@@ -191,14 +195,14 @@ def _point(point: OperatingPoint, scores: Scores, labels: Labels) -> PointCheck:
     return PointCheck(point.fpr, point.threshold, fpr, tpr)
 
 
-def _reliability(scores: Scores, labels: Labels) -> tuple[Estimate, tuple[Bin, ...]]:
+def _reliability(probabilities: Scores, labels: Labels) -> tuple[Estimate, tuple[Bin, ...]]:
     """Expected calibration error and its bins, where the texts allow it."""
     why = _one_label(labels)
     if not why and len(labels) < MIN_BINNED:
         why = f"{len(labels)} texts are too few for {N_BINS} bins; at least {MIN_BINNED} are needed"
     if why:
         return Estimate(None, why=why), ()
-    error, bins = calibration(scores, labels)
+    error, bins = calibration(probabilities, labels)
     return Estimate(error), bins
 
 

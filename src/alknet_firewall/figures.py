@@ -21,7 +21,7 @@ class Judged:
         Where the text was collected.
     place : str
         ``file:line``.
-    score, threshold : float
+    score, probability, threshold : float
         Of its verdict.
     length : int
         Characters of the text.
@@ -34,6 +34,7 @@ class Judged:
     source: str
     place: str
     score: float
+    probability: float
     threshold: float
     length: int
     text: str | None = None
@@ -84,10 +85,10 @@ class SourceRates:
 
 @dataclass(frozen=True)
 class Bin:
-    """Texts of similar score: how many, their mean score, and the share of attacks among them."""
+    """Texts of similar probability: how many, their mean probability, and the share of attacks, were both labels as common."""
 
     n: int
-    mean_score: float
+    mean_probability: float
     attack_share: float
 
 

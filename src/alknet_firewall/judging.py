@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from alknet_firewall.config import ArtifactConfig, Calibration
-from alknet_firewall.detector import Detector, calibrated
+from alknet_firewall.detector import Detector, calibrated, probabilities
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.reader import Reader, Segment
 from alknet_firewall.text import check_origin, check_threshold
@@ -83,6 +83,7 @@ class Judge:
         return Verdict(
             flagged=False,
             score=0.0,
+            probability=0.0,
             threshold=self.threshold,
             origin=self.origin,
             spans=(),
@@ -110,7 +111,17 @@ class Judge:
         spans = self.spans(rated, n_segments)
         flagged = [span for span in spans if self.is_suspicious(span)]
         score = max(span.score for span in spans)
-        return Verdict(bool(flagged), score, self.threshold, self.origin, merge_spans(flagged), n_windows, self.artifact, self.revision)
+        return Verdict(
+            flagged=bool(flagged),
+            score=score,
+            probability=float(probabilities(np.array([score]), self.calibration)[0]),
+            threshold=self.threshold,
+            origin=self.origin,
+            spans=merge_spans(flagged),
+            windows=n_windows,
+            artifact=self.artifact,
+            revision=self.revision,
+        )
 
 
 def judge_texts(

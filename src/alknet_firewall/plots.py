@@ -62,16 +62,16 @@ def roc(evaluation: Evaluation) -> str | None:
 
 
 def reliability(evaluation: Evaluation) -> str | None:
-    """Share of attacks against mean score; None where no origin has bins."""
+    """Share of attacks against mean probability; None where no origin has bins."""
     parts = [part for part in evaluation.origins if part.reliability]
     if not parts:
         return None
-    figure, axes = _axes("Reliability", "mean score", "share of attacks")
+    figure, axes = _axes("Reliability", "mean probability", "share of attacks")
     axes.plot([0, 1], [0, 1], color=MUTED, linestyle=":", linewidth=1)
     for part in parts:
-        scores, shares = [b.mean_score for b in part.reliability], [b.attack_share for b in part.reliability]
+        means, shares = [b.mean_probability for b in part.reliability], [b.attack_share for b in part.reliability]
         label = f"{part.origin}, error {part.calibration_error.value:.3f}"
-        axes.plot(scores, shares, marker="o", color=ORIGIN_COLOURS[part.origin], label=label)
+        axes.plot(means, shares, marker="o", color=ORIGIN_COLOURS[part.origin], label=label)
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     return _svg(figure, axes, "reliability")

@@ -61,7 +61,7 @@ def tables(part: OriginEvaluation) -> list[Table]:
             tuple(map(_point, part.points)),
         ),
         Table("Sources", ("source", "label", "texts", "flagged by default", at_fpr), tuple(map(_source, part.sources))),
-        Table("Reliability", ("mean score", "share of attacks", "texts"), tuple(map(_bin, part.reliability))),
+        Table("Reliability", ("mean probability", "share of attacks", "texts"), tuple(map(_bin, part.reliability))),
         _mistakes("Worst misses", part.worst_misses, part.n_misses),
         _mistakes("Worst false alarms", part.worst_false_alarms, part.n_false_alarms),
     ]
@@ -102,7 +102,10 @@ def html_report(evaluation: Evaluation, created: str) -> str:
         _figure(
             plots.roc(evaluation), "Share of attacks found at each false-positive rate. The rates a firewall works at are on the left."
         ),
-        _figure(plots.reliability(evaluation), "Points above the line: more attacks than the score suggests."),
+        _figure(
+            plots.reliability(evaluation),
+            "Points above the line: more attacks than the probability says. Both labels weigh the same.",
+        ),
     ]
     for part in evaluation.origins:
         parts.append(f"<h2>{escape(heading(part))}</h2>")
@@ -158,7 +161,7 @@ def _source(row: SourceRates) -> tuple[str, ...]:
 
 
 def _bin(group: Bin) -> tuple[str, ...]:
-    return f"{group.mean_score:.3f}", f"{group.attack_share:.3f}", str(group.n)
+    return f"{group.mean_probability:.3f}", f"{group.attack_share:.3f}", str(group.n)
 
 
 def _mistakes(title: str, mistakes: tuple[Mistake, ...], n: int) -> Table:

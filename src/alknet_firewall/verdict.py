@@ -46,7 +46,10 @@ class Verdict:
     flagged : bool
         ``score >= threshold``, decided on raw floats.
     score : float
-        In [0, 1], higher = more suspicious. Not a probability.
+        In [0, 1], higher = more suspicious. It orders texts and is compared with the threshold; `probability` says how likely an attack is.
+    probability : float
+        In [0, 1]: how likely the text is an attack, were attacks as common as harmless texts. Learnt on sources that nothing was fitted
+        on, it rises with the score. Where a share `s` of texts are attacks it is ``s * p / (s * p + (1 - s) * (1 - p))``.
     threshold : float
         What the score was compared with.
     origin : {"prompt", "content"}
@@ -65,6 +68,7 @@ class Verdict:
 
     flagged: bool
     score: float
+    probability: float
     threshold: float
     origin: Origin
     spans: tuple[Span, ...]

@@ -291,7 +291,7 @@ def test_what_was_hidden_says_how_it_was_read(run):
 
 
 def verdict(*spans, score=0.9, flagged=True):
-    return Verdict(flagged, score, 0.5, "content", tuple(spans), 1, "small@0")
+    return Verdict(flagged, score, 0.99, 0.5, "content", tuple(spans), 1, "small@0")
 
 
 def test_text_output_says_what_where_and_how_sure(run, tmp_path):
@@ -299,8 +299,9 @@ def test_text_output_says_what_where_and_how_sure(run, tmp_path):
     path.write_text(LETTER)
     flagged, clear = (run("scan", path, *limit) for limit in (FLAG_ALL, FLAG_NONE))
     (row,) = run("scan", path, "--format", "jsonl", *FLAG_ALL).rows
-    assert flagged.stdout.startswith(f"FLAGGED {row['score']:.3f} (threshold 0.000)  {path}  content\n")
-    assert clear.stdout == f"ok      {row['score']:.3f} (threshold 1.000)  {path}  content\n"
+    probability = f"probability {row['probability']:.2f}"
+    assert flagged.stdout.startswith(f"FLAGGED {row['score']:.3f} (threshold 0.000, {probability})  {path}  content\n")
+    assert clear.stdout == f"ok      {row['score']:.3f} (threshold 1.000, {probability})  {path}  content\n"
 
 
 def test_text_output_shows_the_same_spans_as_json(run, embedded):

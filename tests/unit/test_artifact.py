@@ -206,8 +206,8 @@ def test_another_schema_version_is_named(name, version, edit_json):
 
 
 def test_a_newer_schema_says_what_to_do(edit_json):
-    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 5})
-    refused(folder, MANIFEST_FILE, "has schema_version 5; this version of alknet-firewall reads 4.*Install")
+    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 6})
+    refused(folder, MANIFEST_FILE, "has schema_version 6; this version of alknet-firewall reads 5.*Install")
 
 
 MANIFEST_EDITS = {
@@ -280,6 +280,8 @@ CONFIG_EDITS = {
     "no calibration of an origin": (drop_at(["calibration", "content"]), "calibration must be given for prompt, content"),
     "a slope of 0": (set_at(["calibration", "prompt", "slope"], 0.0), "a slope above 0"),
     "a slope that is no number": (set_at(["calibration", "prompt", "slope"], float("nan")), "a slope above 0"),
+    "a sharpness of 0": (set_at(["calibration", "prompt", "sharpness"], 0.0), "a sharpness above 0 and at most 1"),
+    "a sharpness above 1": (set_at(["calibration", "content", "sharpness"], 1.5), "a sharpness above 0 and at most 1"),
     "a negative length": (set_at(["calibration", "content", "length"], -0.1), "a length of at least 0"),
     "no operating points": (set_at(["operating_points"], []), "needs an operating point at default_fpr"),
     "another default": (set_at(["default_fpr"], 0.123), "needs an operating point at default_fpr"),

@@ -59,7 +59,7 @@ def test_scores_are_as_sure_as_they_are_right():
 def test_sharpness_softens_scores_and_keeps_their_order():
     logits, n_segments, labels = texts_of_many_lengths(800)
     whole, soft = (fit_calibration(logits, n_segments, labels, sharpness) for sharpness in (1.0, 0.4))
-    assert soft == Calibration(*(pytest.approx(0.4 * value) for value in (whole.slope, whole.shift, whole.length)))
+    assert soft == Calibration(*(pytest.approx(0.4 * value) for value in (whole.slope, whole.shift, whole.length)), 0.4)
     a, b = (calibrated(logits, n_segments, c) for c in (whole, soft))
     assert (np.diff(b[np.argsort(a)]) > -1e-12).all()
     assert np.abs(b - 0.5).max() < np.abs(a - 0.5).max()
@@ -72,7 +72,7 @@ def test_too_few_harmless_texts_say_nothing_about_length():
 
 def test_logits_that_do_not_rise_with_the_labels_are_left_as_they_are():
     calibration = fit_calibration(np.array([3.0, 2.0, -1.0, -2.0]), np.ones(4, np.int64), np.array([0, 0, 1, 1]))
-    assert calibration == Calibration(1.0, 0.0, 0.0)
+    assert calibration == Calibration(1.0, 0.0, 0.0, 1.0)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.001, 0.01, 0.05, 0.5])

@@ -16,8 +16,8 @@ from alknet_firewall.ranking import wilson
 RESAMPLES = 50
 
 
-def judged(label, score, source="mail", *, origin="prompt", threshold=0.5, place="rows:1", text=None):
-    return Judged(label, origin, source, place, score, threshold, 10, text)
+def judged(label, score, source="mail", *, origin="prompt", threshold=0.5, place="rows:1", text=None, probability=None):
+    return Judged(label, origin, source, place, score, score if probability is None else probability, threshold, 10, text)
 
 
 def sample(n_benign=200, n_attack=100, seed=0, **changes):
@@ -99,7 +99,23 @@ def test_calibration_by_hand():
     scores, labels = np.repeat([0.2, 0.7], 10), np.array([0] * 9 + [1] + [1] * 9 + [0])
     error, bins = calibration(scores, labels)
     assert error == pytest.approx(0.5 * 0.1 + 0.5 * 0.2)
-    assert [(b.n, b.mean_score, b.attack_share) for b in bins] == [(10, pytest.approx(0.2), 0.1), (10, pytest.approx(0.7), 0.9)]
+    assert [(b.n, b.mean_probability, b.attack_share) for b in bins] == [(10, pytest.approx(0.2), 0.1), (10, pytest.approx(0.7), 0.9)]
+
+
+def test_both_labels_count_alike_however_many_texts_they_have():
+    probabilities, labels = np.repeat([0.2, 0.7], 10), np.array([0] * 9 + [1] + [1] * 9 + [0])
+    once = calibration(probabilities, labels)
+    more = np.repeat(np.arange(20), np.where(labels == 0, 9, 1))
+    error, bins = calibration(probabilities[more], labels[more])
+    assert error == pytest.approx(once[0])
+    assert {(round(b.mean_probability, 9), round(b.attack_share, 9)) for b in bins} == {(0.2, 0.1), (0.7, 0.9)}
+
+
+def test_reliability_is_of_probabilities_not_of_scores():
+    texts = [judged(label, 0.5 + 0.1 * label, probability=float(label)) for label in (0, 1) for _ in range(MIN_BINNED)]
+    part = only(texts)
+    assert part.calibration_error.value == 0.0
+    assert {(b.mean_probability, b.attack_share) for b in part.reliability} == {(0.0, 0.0), (1.0, 1.0)}
 
 
 def test_bins_are_those_of_scikit_learn_when_no_scores_are_equal():
@@ -108,7 +124,7 @@ def test_bins_are_those_of_scikit_learn_when_no_scores_are_equal():
     shares, means = calibration_curve(labels, scores, n_bins=10, strategy="quantile")
     _, bins = calibration(scores, labels)
     assert [b.n for b in bins] == [50] * 10
-    assert [b.mean_score for b in bins] == pytest.approx(list(means))
+    assert [b.mean_probability for b in bins] == pytest.approx(list(means))
     assert [b.attack_share for b in bins] == pytest.approx(list(shares))
 
 

@@ -297,6 +297,18 @@ def test_the_score_of_a_long_text_is_that_of_its_worst_window(embedded):
     assert embedded.scan(text, "content").score == pytest.approx(score, abs=BATCH_TOLERANCE)
 
 
+def test_the_probability_goes_with_the_score_whatever_the_threshold(embedded):
+    config = embedded.artifact.config.calibration["prompt"]
+    texts = [ATTACK, "What is the capital of France?"]
+    strict, lax = (embedded.scan_batch(texts, "prompt", threshold=limit) for limit in (1.0, 0.0))
+    assert [v.probability for v in strict] == [v.probability for v in lax]
+    assert strict[0].probability > 0.9
+    assert strict[1].probability < 0.1
+    for verdict in strict:
+        odds = math.log(verdict.score / (1 - verdict.score)) / config.sharpness
+        assert verdict.probability == pytest.approx(1 / (1 + math.exp(-odds)))
+
+
 def test_the_last_character_of_a_very_long_text_is_in_a_span(embedded):
     text = FILLER * 200 + "!"
     verdict = embedded.scan(text, "content", threshold=0)

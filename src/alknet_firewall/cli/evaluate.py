@@ -152,7 +152,17 @@ def _judged(firewall: Firewall, rows: list[LabelledText], paths: tuple[str, ...]
     options = {"threshold": None, "fpr": None, "batch_size": batch_size}
     verdicts = (result[1] for result in judge(firewall, progress.watch(records), options) if not isinstance(result, Failure))
     judged = [
-        Judged(row.label, row.origin, row.source, row.place, v.score, v.threshold, len(row.text), row.text if show_text else None)
+        Judged(
+            label=row.label,
+            origin=row.origin,
+            source=row.source,
+            place=row.place,
+            score=v.score,
+            probability=v.probability,
+            threshold=v.threshold,
+            length=len(row.text),
+            text=row.text if show_text else None,
+        )
         for row, v in zip(rows, verdicts, strict=True)
     ]
     progress.clear()

@@ -12,6 +12,7 @@ import click
 
 from alknet_firewall.cli.inputs import STDIN
 from alknet_firewall.cli.options import EXIT_FLAGGED, friendly_errors
+from alknet_firewall.cli.output import weighed
 
 if TYPE_CHECKING:
     from alknet_firewall.stream import StreamGuard
@@ -75,7 +76,7 @@ def _as_text(guard: StreamGuard, *, is_final: bool) -> str:
     """A line for a person. The text is not shown: it may be long gone."""
     verdict = guard.verdict
     label = click.style("FLAGGED", fg="red", bold=True) if verdict.flagged else click.style("ok     ", fg="green")
-    lines = [f"{label} {verdict.score:.3f} (threshold {verdict.threshold:.3f})  {STDIN}  {verdict.origin}"]
+    lines = [f"{label} {weighed(verdict)}  {STDIN}  {verdict.origin}"]
     lines[0] += f"  {'all' if is_final else 'after'} {guard.n_characters} characters"
     lines += [f"        characters {span.start}-{span.end}  {span.score:.3f}" for span in verdict.spans]
     return "\n".join(lines)

@@ -35,11 +35,16 @@ def as_text(record: Record, verdict: Verdict) -> str:
     """A few lines for a person: what, where, how sure."""
     label = click.style("FLAGGED", fg="red", bold=True) if verdict.flagged else click.style("ok     ", fg="green")
     name = printable(record.place if record.id is None else f"{record.place} (id {record.id})")
-    lines = [f"{label} {verdict.score:.3f} (threshold {verdict.threshold:.3f})  {name}  {verdict.origin}"]
+    lines = [f"{label} {weighed(verdict)}  {name}  {verdict.origin}"]
     lines += [_span_line(record.text, span) for span in verdict.spans[:SHOWN_SPANS]]
     if len(verdict.spans) > SHOWN_SPANS:
         lines.append(f"        and {len(verdict.spans) - SHOWN_SPANS} more; see --format json")
     return "\n".join(lines)
+
+
+def weighed(verdict: Verdict) -> str:
+    """Score, threshold and probability, as both ``scan`` and ``scan --follow`` show them."""
+    return f"{verdict.score:.3f} (threshold {verdict.threshold:.3f}, probability {verdict.probability:.2f})"
 
 
 def summary(n_scanned: int, n_flagged: int, n_failed: int) -> str:

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from alknet_firewall.detector import probabilities
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.parity.sides import Side, artifact_side, load_reference, torch_side
 from alknet_firewall.parity.texts import parity_texts
-from alknet_firewall.verdict import ORIGINS
+from alknet_firewall.verdict import ORIGINS, Origin
 
 FLIP_MARGIN = {"fp32": 1e-4, "int8": 0.02}
 """A verdict may differ only when the torch score is this close to the threshold."""
@@ -57,8 +58,8 @@ class ParityReport:
         Largest absolute difference of hidden states, divided by their root mean square in torch.
     feature_largest_difference : float
         Largest absolute difference of standardised features, in standard deviations.
-    score_largest_difference : float
-        Over texts.
+    score_largest_difference, probability_largest_difference : float
+        Over texts. Probabilities are steeper than scores and have no gate of their own.
     batch_largest_difference : float
         Largest difference between a text's score alone and in a ragged batch, within the artifact.
     flips : int
@@ -79,6 +80,7 @@ class ParityReport:
     hidden_largest_difference: float
     feature_largest_difference: float
     score_largest_difference: float
+    probability_largest_difference: float
     batch_largest_difference: float
     flips: int
     near_flips: int
@@ -159,11 +161,22 @@ def _compare(firewall: Firewall, texts: Sequence[str], sides: Sequence[tuple[Sid
         "hidden_largest_difference": float(np.abs(reference - measured).max() / np.sqrt((reference**2).mean())),
         "feature_largest_difference": max(float((np.abs(a - b) / scale).max()) for a, b in feature_pairs),
         "score_largest_difference": float(np.abs(expected - scores).max()),
+        "probability_largest_difference": max(
+            _probability_difference(firewall, origin, torch_side, onnx_side)
+            for origin, (torch_side, onnx_side, _) in zip(ORIGINS, sides, strict=True)
+        ),
         "batch_largest_difference": float(np.abs(alone - scores).max()),
         "flips": int((flipped & ~near).sum()),
         "near_flips": int((flipped & near).sum()),
     }
     return ParityReport(**figures, failures=gate_failures(precision, figures))
+
+
+def _probability_difference(firewall: Firewall, origin: Origin, reference: Side, measured: Side) -> float:
+    """Largest difference of the probabilities of texts of an origin."""
+    calibration = firewall.artifact.config.calibration[origin]
+    expected, found = (probabilities(side.scores.astype(np.float64), calibration) for side in (reference, measured))
+    return float(np.abs(expected - found).max())
 
 
 def gate_failures(precision: str, figures: dict[str, Any]) -> tuple[str, ...]:
