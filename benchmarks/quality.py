@@ -72,7 +72,7 @@ def main(data: tuple[Path, ...], rows: int, seed: int, hold_out: tuple[str, ...]
             "innocent": innocent(held, verdicts),
             "spans": spans(held, verdicts),
             "lengths": lengths(firewall, held),
-            "disguises": disguises(firewall, held, seed),
+            "disguises": {origin: disguises(firewall, [e for e in held if e.origin == origin], seed) for origin in ORIGINS},
         }
         write_results(RESULTS, results)
     click.echo(tables(read_results(RESULTS)))
@@ -163,11 +163,11 @@ def lengths(firewall: Firewall, examples: Sequence[Example]) -> dict[str, Any]:
 
 
 def disguises(firewall: Firewall, examples: Sequence[Example], seed: int) -> dict[str, Any]:
-    """Share flagged of the same left-out prompts in each disguise, with and without views."""
+    """Share flagged of the same short left-out texts in each disguise, with and without views."""
     import random
 
-    prompts = [e for e in examples if e.origin == "prompt" and 20 <= len(e.text) <= 300]
-    plain = {label: sample_examples([e for e in prompts if e.label == label], 60, seed) for label in (0, 1)}
+    short = [e for e in examples if 20 <= len(e.text) <= 300]
+    plain = {label: sample_examples([e for e in short if e.label == label], 60, seed) for label in (0, 1)}
     found: dict[str, Any] = {}
     for name, disguise in {"none": lambda text, _: text, **DISGUISES}.items():
         row = {}
@@ -237,8 +237,8 @@ def short_facts(results: dict[str, Any]) -> str:
 def disguise_table(results: dict[str, Any]) -> str:
     """Views on and off."""
     names = ("attack_views", "attack_plain", "benign_views", "benign_plain")
-    rows = [[name, *(f"{f[n]:.2f}" for n in names)] for name, f in results["disguises"].items()]
-    return markdown_table(["disguise", "attacks, views", "attacks, no views", "harmless, views", "harmless, no views"], rows)
+    rows = [[origin, name, *(f"{f[n]:.2f}" for n in names)] for origin, own in results["disguises"].items() for name, f in own.items()]
+    return markdown_table(["origin", "disguise", "attacks, views", "attacks, no views", "harmless, views", "harmless, no views"], rows)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ expression, for what people do not write by accident. A view is a reading, not a
 from __future__ import annotations
 
 from alknet_firewall.views.decoding import DECODERS
-from alknet_firewall.views.edits import View, crops, plain, run, unmarked
+from alknet_firewall.views.edits import View, crops, plain, run, stretch, unmarked
 from alknet_firewall.views.folding import FOLDERS
+from alknet_firewall.views.hidden import hidden_spans
 from alknet_firewall.views.joining import JOINERS
 
 __all__ = ["View", "views"]
@@ -29,12 +30,13 @@ def views(text: str) -> tuple[View, ...]:
     -------
     tuple of View
         First what reads otherwise once characters are folded ("folded"), then what was spelled out, written in digits or backwards
-        ("joined"), then what was encoded ("decoded"); the last two on the folded text. Each view holds a change and, but for
-        "decoded", its neighbourhood, with the way back to the caller's characters. Empty for ordinary text. All views
-        together are at most four times as long as the text.
+        ("joined"), what was encoded ("decoded"), and what a page does not show ("hidden"); the last three on the folded text. Each
+        view holds a change and, but for "decoded" and "hidden", its neighbourhood, with the way back to the caller's characters.
+        Empty for ordinary text. All views together are at most five times as long as the text.
     """
     folded = run(plain(text), FOLDERS)
     base = unmarked(folded)
     joined = run(base, JOINERS)
     decoded = run(base, DECODERS)
-    return (*crops("folded", text, folded), *crops("joined", text, joined), *crops("decoded", text, decoded, ALONE))
+    hidden = [stretch("hidden", base, start, end) for start, end in hidden_spans(base.text)]
+    return (*crops("folded", text, folded), *crops("joined", text, joined), *crops("decoded", text, decoded, ALONE), *hidden)

@@ -63,7 +63,7 @@ class View:
 
     Attributes
     ----------
-    name : {"folded", "joined", "decoded"}
+    name : {"folded", "joined", "decoded", "hidden"}
         What was done to read it.
     text : str
         The stretch, never empty.
@@ -193,8 +193,13 @@ def crops(name: str, original: str, reading: Reading, context: int = CONTEXT) ->
     """
     text = reading.text
     reach = ((_left(text, start - context), _right(text, end + context)) for start, end in reading.changed)
-    made = [View(name, text[a:b], array("q", reading.starts[a:b]), array("q", reading.ends[a:b])) for a, b in _merged(reach, 0) if a < b]
+    made = [stretch(name, reading, a, b) for a, b in _merged(reach, 0) if a < b]
     return [view for view in made if view.text != original[min(view.starts) : max(view.ends)]]
+
+
+def stretch(name: str, reading: Reading, start: int, end: int) -> View:
+    """Return a range of a reading as a view of its own."""
+    return View(name, reading.text[start:end], array("q", reading.starts[start:end]), array("q", reading.ends[start:end]))
 
 
 def _left(text: str, at: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alknet_firewall.views.case import capital_edits
 from alknet_firewall.views.edits import Stage
 from alknet_firewall.views.invisible import invisible_edits, mark_edits
 from alknet_firewall.views.lookalikes import lookalike_edits
@@ -18,5 +19,7 @@ FOLDERS: tuple[Stage, ...] = (
     wide_edits,
     indicator_edits,
     lookalike_edits,
+    capital_edits,
 )
-"""Markup goes first, for it may spell any of the others; look-alikes last, for they are told by the words around them."""
+"""Markup goes first, for it may spell any of the others; look-alikes late, for they are told by the words around
+them; capitals last, for they may have been styled."""
