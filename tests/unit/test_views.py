@@ -316,6 +316,32 @@ def test_time_grows_with_the_length_and_no_faster(piece):
     assert min(seconds(large) for _ in range(3)) < 8 * 2 * min(seconds(small) for _ in range(3)) + 0.02
 
 
+FLIPPED = "ignore all uoy dna the you and for that"
+
+
+@pytest.mark.parametrize(
+    ("before", "piece", "after"),
+    [
+        (FLIPPED + "\n", " ", ""),
+        (FLIPPED + "\n", "\t\r", FLIPPED),
+        ("gur naq lbh\n", " ", "x"),
+        ("", "0x41", "z"),
+        ("", "\\x41", "z"),
+        ("", "x41,", "4"),
+        ("", "01000001", "0"),
+    ],
+)
+def test_a_repeated_piece_between_others_does_not_make_the_search_start_over(before, piece, after):
+    small, large = (before + piece * (n // len(piece)) + after for n in (8_000, 32_000))
+    assert min(seconds(large) for _ in range(3)) < 4 * 2 * min(seconds(small) for _ in range(3)) + 0.02
+
+
+@pytest.mark.parametrize("after", ["z", "5", "_x", "g1"])
+def test_a_code_in_digits_is_read_whatever_touches_its_end(after):
+    for code in [PHRASE.encode().hex(), "".join(f"{byte:08b}" for byte in PHRASE.encode())]:
+        assert PHRASE in hidden(f"{BEFORE}{code}{after}", "decoded")
+
+
 def test_ordinary_text_is_passed_quickly():
     text = " ".join([ORDINARY["english"], BEFORE, AFTER] * 40)[:10_000]
     assert min(seconds(text) for _ in range(7)) < 0.01  # 1 ms on an idle machine

@@ -16,11 +16,10 @@ _BASE64 = r"[A-Za-z0-9+/_-]"
 _BASE64_BLOCK = re.compile(rf"(?<!{_BASE64}){_BASE64}{{16,}}={{0,2}}(?:\r?\n[ \t>]*{_BASE64}{{4,}}={{0,2}}(?=[ \t\r]*(?:\n|\Z)))*")
 _BASE64_PARTS = (re.compile(rf"{_BASE64}{{16,}}={{0,2}}"), re.compile(r"[A-Za-z0-9+]{16,}={0,2}"))
 _BASE32 = re.compile(r"[A-Z2-7](?<![A-Za-z0-9].)[A-Z2-7]{23,}={0,6}(?![A-Za-z0-9])")
-_HEX = re.compile(
-    r"[2-7c-fC-F](?<![0-9A-WYZa-wyz#].)[0-9A-Fa-f](?:[\s:,;-]{0,2}(?:0x|\\x)?[0-9A-Fa-f]{2}){7,}(?![0-9A-Za-z])"
-)  # a class first, for the search then skips to it
+_HEX = re.compile(r"[2-7c-fC-F](?<![0-9A-WYZa-wyz#].)[0-9A-Fa-f](?:[\s:,;-]{0,2}(?:0x|\\x)?[0-9A-Fa-f]{2}){7,}")
+# A class first, for the search then skips to it; nothing after the repeated part, or it is tried at every length from every place.
 _HEX_FILL = re.compile(r"0x|\\x|[\s:,;-]")
-_BINARY = re.compile(r"[01](?<![0-9A-Za-z].)[01]{7}(?:[\s,]{0,2}[01]{8}){5,}(?![0-9A-Za-z])")
+_BINARY = re.compile(r"[01](?<![0-9A-Za-z].)[01]{7}(?:[\s,]{0,2}[01]{8}){5,}")
 _DECIMAL = re.compile(r"[0-9](?<![\w.].)[0-9]{1,2}(?:[\s,;]{1,3}[0-9]{2,3}){7,}(?!\w|\.[0-9])")
 _MORSE_SIGN = "[.\u00b7\u2022\u2013-]"
 _MORSE = re.compile(rf"{_MORSE_SIGN}(?<!{_MORSE_SIGN}.)(?<!\w.){_MORSE_SIGN}{{0,4}}(?:[ /|\n]{{1,7}}{_MORSE_SIGN}{{1,5}}){{5,}}(?![\w.-])")
