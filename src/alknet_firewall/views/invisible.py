@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from alknet_firewall.views.edits import Edit
+from alknet_firewall.views.octets import as_text
 from alknet_firewall.views.words import looks_like_words
 
 _CLASS = (
@@ -19,7 +20,7 @@ INVISIBLE = re.compile(f"[{_CLASS}]+")
 _TAGS = re.compile("[\U000e0020-\U000e007e]")
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]+|[^\U000e0020-\U000e007e]+")
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{3,6}\U000e007f")
-_BYTES = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{6,}")
+_BYTE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _SELECTOR = re.compile("[\u200d\ufe00-\ufe0f\u20e3]+")
 _IDEOGRAPH_VARIANT = re.compile("[\ufe00-\ufe02\U000e0100-\U000e01ef]")
 _JOINERS = re.compile("[\u061c\u200c-\u200f\u202a-\u202e\u2066-\u2069\u180b-\u180f\u17b4\u17b5]+")
@@ -53,33 +54,31 @@ def invisible_edits(text: str) -> list[Edit]:
         return []
     edits: list[Edit] = []
     for match in INVISIBLE.finditer(text):
-        edits += _seen(text, match)
+        edits += _seen(text, *match.span())
     return edits
 
 
-def _seen(text: str, match: re.Match[str]) -> Iterable[Edit]:
+def _seen(text: str, start: int, end: int) -> Iterable[Edit]:
     """What one run of invisible characters reads as, nothing to change if it belongs where it is."""
-    start, end = match.span()
-    run = match[0]
+    flag = _FLAG.match(text, start - 1, end)
+    if flag:
+        return _seen(text, flag.end(), end) if flag.end() < end else ()
+    run = text[start:end]
     message = _smuggled(run)
     if message:
         return [Edit(start, end, message)]
     if _TAGS.search(run):
-        return () if _FLAG.match(text, start - 1, end) else _tagged(text, start, end)
+        return _tagged(text, start, end)
     return () if _belongs(text, start, end) else [Edit(start, end, "")]
 
 
 def _smuggled(run: str) -> str:
-    """Text written in variation selectors, one a byte, or nothing."""
-    selectors = _BYTES.search(run)
-    if not selectors:
+    """Text written in variation selectors, one a byte, with that in tag characters beside it; nothing if the first says nothing."""
+    codes = list(map(ord, _BYTE.findall(run)))
+    if len(codes) < 6:
         return ""
-    codes = (ord(character) for character in selectors[0])
-    try:
-        text = bytes(code - 0xFE00 if code < 0x10000 else code - 0xE0100 + 16 for code in codes).decode()
-    except ValueError:
-        return ""
-    return f" {text} " if looks_like_words(text) else ""
+    text = as_text(bytes(code - 0xFE00 if code < 0x10000 else code - 0xE0100 + 16 for code in codes))
+    return f" {text} {_to_ascii(run)}" if looks_like_words(text) else ""
 
 
 def _tagged(text: str, start: int, end: int) -> Iterable[Edit]:
@@ -96,7 +95,7 @@ def _tagged(text: str, start: int, end: int) -> Iterable[Edit]:
 
 def _to_ascii(run: str) -> str:
     """Tag characters as ASCII; nothing for others."""
-    return "".join(chr(ord(letter) - 0xE0000) for letter in run) if _TAGS.match(run) else ""
+    return "".join(chr(ord(letter) - 0xE0000) for letter in _TAGS.findall(run))
 
 
 def _belongs(text: str, start: int, end: int) -> bool:

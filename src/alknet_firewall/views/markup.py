@@ -11,8 +11,8 @@ _INLINE = "b|big|code|del|em|font|i|ins|kbd|mark|s|small|span|strong|sub|sup|tt|
 _TAG = rf"</?(?i:{_INLINE}|wbr)(?:\s[^<>]{{0,200}})?/?>"
 _TAGS = re.compile(rf"{_TAG}(?:{_TAG})*")  # begins with a plain character, which the search skips to
 _HOLLOW = re.compile(rf"<({_INLINE})(?:\s[^<>]{{0,200}})?></\1>|<wbr", re.IGNORECASE)
-_ENTITIES = re.compile(r"(?:&(?:amp;){0,3}#(?:[xX][0-9a-fA-F]{1,6}|[0-9]{1,7});?)+")
-_ENTITY = re.compile(r"&(?:amp;){0,3}#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));?")
+_ENTITIES = re.compile(r"(?:&(?:amp;){0,3}#(?:[xX]0*[0-9a-fA-F]{1,6}|0*[0-9]{1,7});?)+")
+_ENTITY = re.compile(r"&(?:amp;){0,3}#(?:[xX]0*([0-9a-fA-F]{1,6})|0*([0-9]{1,7}));?")
 _NAMED_INVISIBLE = re.compile(r"(?:&(?:amp;)?(?:shy|zwnj|zwj|lrm|rlm|NoBreak|ZeroWidthSpace);)+")
 
 
@@ -119,7 +119,7 @@ def _spelled(text: str, run: re.Match[str]) -> list[Edit]:
         return [Edit(*run.span(), "")]
     if len(letters) < 4 and not any(letter.isascii() for letter in letters):
         return []
-    return [Edit(*match.span(), character) for match, character in parts if character.isprintable() or character == "\n"]
+    return [Edit(*match.span(), character if character.isprintable() or character.isspace() else "") for match, character in parts]
 
 
 def _character(match: re.Match[str]) -> str:
