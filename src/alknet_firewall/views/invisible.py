@@ -10,20 +10,30 @@ from alknet_firewall.views.edits import Edit
 from alknet_firewall.views.octets import as_text
 from alknet_firewall.views.words import looks_like_words
 
+_CONTROLS = "\x01-\x08\x0e-\x1f\x7f"
+_HIGH_CONTROLS = "\x80-\x84\x86-\x9f"
 _CLASS = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+    f"{_CONTROLS}{_HIGH_CONTROLS}\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 INVISIBLE = re.compile(f"[{_CLASS}]+")
 """A run of invisible characters."""
 
+_ASCII = re.compile(f"[{_CONTROLS}]")
 _TAGS = re.compile("[\U000e0020-\U000e007e]")
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]+|[^\U000e0020-\U000e007e]+")
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{3,6}\U000e007f")
 _BYTE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _SELECTOR = re.compile("[\u200d\ufe00-\ufe0f\u20e3]+")
 _IDEOGRAPH_VARIANT = re.compile("[\ufe00-\ufe02\U000e0100-\U000e01ef]")
-_JOINERS = re.compile("[\u061c\u200c-\u200f\u202a-\u202e\u2066-\u2069\u180b-\u180f\u17b4\u17b5]+")
+_JOINERS = re.compile(
+    "[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u061c\u200c-\u200f\u202a-\u202e\u2066-\u2069\u180b-\u180f\u17b4\u17b5]+"
+)
+_MISREAD = re.compile(f"[{_HIGH_CONTROLS}]+")  # bytes of UTF-8 or Windows-1252 taken for Latin-1
+_LEAD = re.compile("[\u00c2-\u00f4]")  # the first byte of a character in UTF-8
+_CONTRACTION = re.compile(r"\x92(?:[dmst]|ll|re|ve)\b")
+_BLANK = re.compile("\u2800+")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _BREAKS = re.compile("[\u200b-\u200d\u2060]+")
 _COMPLEX = re.compile("[\u0590-\u0dff\u0f00-\u0fff\u1780-\u18af\ua840-\ua8ff\ufb1d-\ufdff\ufe70-\ufefc]")  # Hebrew to Sinhala, ...
@@ -50,7 +60,7 @@ def invisible_edits(text: str) -> list[Edit]:
     list of Edit
         In order.
     """
-    if text.isascii():
+    if text.isascii() and not _ASCII.search(text):
         return []
     edits: list[Edit] = []
     for match in INVISIBLE.finditer(text):
@@ -109,12 +119,19 @@ def _belongs(text: str, start: int, end: int) -> bool:
             return True
     if _IDEOGRAPH_VARIANT.fullmatch(run):
         return bool(_UNSPACED.match(before))
+    if _is_of_script(run, before, after):
+        return True
+    if before.isalnum() and after.isalnum():
+        return bool(_MISREAD.fullmatch(run)) and bool(_LEAD.match(before) or _CONTRACTION.match(text, start))
+    near_right_to_left = _BIDI.fullmatch(run) and _RIGHT_TO_LEFT.search(text, max(0, start - 500), end + 500)
+    return bool(near_right_to_left or _BLANK.fullmatch(run) or _MISREAD.fullmatch(run))
+
+
+def _is_of_script(run: str, before: str, after: str) -> bool:
+    """Whether the script of a neighbour writes with these."""
     if _JOINERS.fullmatch(run) and (_COMPLEX.match(before) or _COMPLEX.match(after)):
         return True
-    if _BREAKS.fullmatch(run) and (_UNSPACED.match(before) or _UNSPACED.match(after)):
-        return True
-    in_word = before.isalnum() and after.isalnum()
-    return not in_word and bool(_BIDI.fullmatch(run)) and bool(_RIGHT_TO_LEFT.search(text, max(0, start - 500), end + 500))
+    return bool(_BREAKS.fullmatch(run)) and bool(_UNSPACED.match(before) or _UNSPACED.match(after))
 
 
 def mark_edits(text: str) -> list[Edit]:
