@@ -337,11 +337,12 @@ def test_letters_that_spell_nothing_do_not_cover_those_that_do():
     assert f"b c d f g   {PHRASE}   q x z" in hidden(text, "joined")
 
 
-def test_three_codes_one_in_the_other_are_not_followed():
+def test_three_codes_one_in_the_other_are_followed_and_a_fourth_is_not():
     text = PHRASE.encode()
     for _ in range(3):
         text = base64.b64encode(text)
-    assert PHRASE not in hidden(text.decode(), "decoded")
+    assert PHRASE in hidden(text.decode(), "decoded")
+    assert PHRASE not in hidden(base64.b64encode(text).decode(), "decoded")
 
 
 def test_what_was_decoded_stands_alone_and_knows_its_place_between_prose():
