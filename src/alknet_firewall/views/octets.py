@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-_BAD = "\ufffd"
+import re
+
+_BAD = re.compile("[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f\ufffd]")  # but for what begins a command to a terminal
 _TOLERATED = 0.2  # a model reads over a bad byte a word; what is no text has more, or makes no words
 _SAMPLE = 4096  # bytes that tell what is no text, for reading over bad ones is slow
 
@@ -17,7 +19,8 @@ def as_text(data: bytes) -> str:
     Returns
     -------
     str
-        Without NULs and what could not be read; empty if that is more than a fifth. Whether it says anything is for the caller to judge.
+        Without control characters and what could not be read; empty if that is more than a fifth. Whether it says anything is for the
+        caller to judge.
     """
     encoding = _encoding(data)
     try:
@@ -26,7 +29,7 @@ def as_text(data: bytes) -> str:
         if not _is_readable(data[:_SAMPLE].decode(encoding, "replace")):
             return ""
         text = data.decode(encoding, "replace")
-    return text.replace(_BAD, "").replace("\0", "") if _is_readable(text) else ""
+    return _BAD.sub("", text) if _is_readable(text) else ""
 
 
 def _encoding(data: bytes) -> str:
@@ -40,4 +43,4 @@ def _encoding(data: bytes) -> str:
 
 def _is_readable(text: str) -> bool:
     """Whether few characters are bad ones."""
-    return text.count(_BAD) + text.count("\0") <= _TOLERATED * len(text)
+    return len(_BAD.findall(text)) <= _TOLERATED * len(text)
