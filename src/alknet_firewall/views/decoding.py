@@ -10,7 +10,7 @@ from alknet_firewall.views.folding import FOLDERS
 from alknet_firewall.views.joining import JOINERS
 from alknet_firewall.views.words import ROTATED, looks_like_words, rot13
 
-_DEPTH = 2
+_DEPTH = 3
 """How many codes may lie one in the other."""
 
 
@@ -38,7 +38,7 @@ def code_edits(text: str, depth: int = 1) -> list[Edit]:
     ----------
     text : str
     depth : int
-        Which code from outside this would be, at most 2.
+        Which code from outside this would be, at most 3.
 
     Returns
     -------

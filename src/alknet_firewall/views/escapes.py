@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from itertools import groupby
 from urllib.parse import unquote_to_bytes
 
 from alknet_firewall.views.edits import Edit
+from alknet_firewall.views.octets import as_text
 from alknet_firewall.views.words import COMMON, is_plausible, looks_like_words
 
 _PLAIN = r"\w.~!*'(),;:@$/\-"
@@ -44,22 +47,14 @@ def percent_edits(text: str) -> list[Edit]:
 
 def _percent(text: str, match: re.Match[str]) -> str:
     """What a percent-encoded stretch says, nothing if it is ordinary."""
-    decoded = _utf8(unquote_to_bytes(match[0]))
+    decoded = as_text(unquote_to_bytes(match[0]))
     if len(match[0]) < 12 or "%" in decoded:
-        decoded = _utf8(unquote_to_bytes(decoded))
+        decoded = as_text(unquote_to_bytes(decoded))
     hidden = len(_PERCENT_LETTER.findall(match[0])) * 3 >= 0.3 * len(match[0])
     words = len(_WORD.findall(decoded))
     in_address = "://" in match[0] or bool(_ADDRESS.search(text, max(0, match.start() - 300), match.start()))
     enough = words >= 6 if in_address else words >= 3 or not decoded.isascii()
     return decoded if len(decoded) >= 6 and (hidden or enough) and looks_like_words(decoded) else ""
-
-
-def _utf8(data: bytes) -> str:
-    """Bytes as UTF-8, or nothing."""
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return ""
 
 
 def escape_edits(text: str) -> list[Edit]:
@@ -77,7 +72,7 @@ def escape_edits(text: str) -> list[Edit]:
     if "U+" not in text and "u+" not in text and "%u" not in text and not _HINT.search(text):
         return []
     runs = [(match, _unescaped(match[0])) for match in _ESCAPES.finditer(text)]
-    kept = [(match, said) for match, said in runs if said and "".join(said.split()).isprintable()]
+    kept = [(match, said) for match, said in runs if said]
     spelled = [(match, said) for match, said in kept if _spells(text, match, said)]
     inside = [(match, said) for match, said in kept if _is_inside(text, match, said)]
     chosen = {match.span(): said for match, said in spelled}
@@ -87,15 +82,28 @@ def escape_edits(text: str) -> list[Edit]:
 
 
 def _unescaped(run: str) -> str:
-    """The text of escapes in a row, nothing if they are no text."""
-    escapes = [escape.lstrip("\\") for escape in _ONE.findall(run)]
-    if all(escape[0] == "x" or escape[0].isdigit() for escape in escapes):
-        return _utf8(bytes(int(escape[1:], 16) if escape[0] == "x" else int(escape, 8) for escape in escapes))
-    codes = [int(escape.strip("%xuU+{}"), 16) for escape in escapes]
-    if max(codes) > 0x10FFFF:
-        return ""
-    joined = "".join(map(chr, codes))
-    return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    """The text of escapes in a row, each read by its own kind; nothing if they are no text."""
+    escapes = (escape.lstrip("\\") for escape in _ONE.findall(run))
+    said = "".join(_bytes(part) if is_byte else _characters(part) for is_byte, part in groupby(escapes, _is_byte))
+    shown = "".join(character for character in said if character.isprintable() or character.isspace())
+    return shown if len(shown) >= 0.8 * len(said) else ""
+
+
+def _is_byte(escape: str) -> bool:
+    """Whether an escape stands for a byte, in hexadecimal or octal, and not for a character."""
+    return escape[0] == "x" or escape[0].isdigit()
+
+
+def _bytes(escapes: Iterable[str]) -> str:
+    """The text of escaped bytes."""
+    return as_text(bytes(int(escape[1:], 16) if escape[0] == "x" else int(escape, 8) for escape in escapes))
+
+
+def _characters(escapes: Iterable[str]) -> str:
+    """The text of escaped characters, two surrogates as one; without what is no character."""
+    codes = (int(escape.strip("%uU+{}"), 16) for escape in escapes)
+    joined = "".join(chr(code) for code in codes if 0 < code <= 0x10FFFF)
+    return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\ufffd", "")
 
 
 def _spells(text: str, match: re.Match[str], said: str) -> bool:

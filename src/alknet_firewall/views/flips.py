@@ -9,7 +9,7 @@ from typing import NamedTuple
 from alknet_firewall.views.words import COMMON, is_common
 
 _WORD = re.compile(r"[^\W\d_]+")
-_LINE = re.compile(r"[^\n]*[^\s][^\n]*")
+_LINE = re.compile(r"^[^\S\n]*\S[^\n]*", re.MULTILINE)  # anchored, or a long line of white space is searched from each of its places
 _SENTENCE = re.compile(r"[^\n.!?:;]{8,}")
 
 

@@ -7,22 +7,33 @@ import unicodedata
 from collections.abc import Iterable
 
 from alknet_firewall.views.edits import Edit
+from alknet_firewall.views.octets import as_text
 from alknet_firewall.views.words import looks_like_words
 
+_CONTROLS = "\x01-\x08\x0e-\x1f\x7f"
+_HIGH_CONTROLS = "\x80-\x84\x86-\x9f"
 _CLASS = (
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
-    "\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e01ef"
+    f"{_CONTROLS}{_HIGH_CONTROLS}\u00ad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 INVISIBLE = re.compile(f"[{_CLASS}]+")
 """A run of invisible characters."""
 
+_CONTROL_BYTES = bytes([*range(0x01, 0x09), *range(0x0E, 0x20), 0x7F])
 _TAGS = re.compile("[\U000e0020-\U000e007e]")
 _TAG_RUN = re.compile("[\U000e0020-\U000e007e]+|[^\U000e0020-\U000e007e]+")
 _FLAG = re.compile("\U0001f3f4[\U000e0030-\U000e007a]{3,6}\U000e007f")
-_BYTES = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{6,}")
+_BYTE = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _SELECTOR = re.compile("[\u200d\ufe00-\ufe0f\u20e3]+")
 _IDEOGRAPH_VARIANT = re.compile("[\ufe00-\ufe02\U000e0100-\U000e01ef]")
-_JOINERS = re.compile("[\u061c\u200c-\u200f\u202a-\u202e\u2066-\u2069\u180b-\u180f\u17b4\u17b5]+")
+_JOINERS = re.compile(
+    "[\u0600-\u0605\u06dd\u070f\u0890\u0891\u08e2\u061c\u200c-\u200f\u202a-\u202e\u2066-\u2069\u180b-\u180f\u17b4\u17b5]+"
+)
+_MISREAD = re.compile(f"[{_HIGH_CONTROLS}]+")  # bytes of UTF-8 or Windows-1252 taken for Latin-1
+_LEAD = re.compile("[\u00c2-\u00f4]")  # the first byte of a character in UTF-8
+_CONTRACTION = re.compile(r"\x92(?:[dmst]|ll|re|ve)\b")
+_BLANK = re.compile("\u2800+")
 _BIDI = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]+")
 _BREAKS = re.compile("[\u200b-\u200d\u2060]+")
 _COMPLEX = re.compile("[\u0590-\u0dff\u0f00-\u0fff\u1780-\u18af\ua840-\ua8ff\ufb1d-\ufdff\ufe70-\ufefc]")  # Hebrew to Sinhala, ...
@@ -49,37 +60,40 @@ def invisible_edits(text: str) -> list[Edit]:
     list of Edit
         In order.
     """
-    if text.isascii():
+    if text.isascii() and not _has_controls(text):
         return []
     edits: list[Edit] = []
     for match in INVISIBLE.finditer(text):
-        edits += _seen(text, match)
+        edits += _seen(text, *match.span())
     return edits
 
 
-def _seen(text: str, match: re.Match[str]) -> Iterable[Edit]:
+def _has_controls(text: str) -> bool:
+    """Whether an ASCII text has control characters; ten times faster than a search."""
+    return len(text.encode().translate(None, _CONTROL_BYTES)) < len(text)
+
+
+def _seen(text: str, start: int, end: int) -> Iterable[Edit]:
     """What one run of invisible characters reads as, nothing to change if it belongs where it is."""
-    start, end = match.span()
-    run = match[0]
+    flag = _FLAG.match(text, start - 1, end)
+    if flag:
+        return _seen(text, flag.end(), end) if flag.end() < end else ()
+    run = text[start:end]
     message = _smuggled(run)
     if message:
         return [Edit(start, end, message)]
     if _TAGS.search(run):
-        return () if _FLAG.match(text, start - 1, end) else _tagged(text, start, end)
+        return _tagged(text, start, end)
     return () if _belongs(text, start, end) else [Edit(start, end, "")]
 
 
 def _smuggled(run: str) -> str:
-    """Text written in variation selectors, one a byte, or nothing."""
-    selectors = _BYTES.search(run)
-    if not selectors:
+    """Text written in variation selectors, one a byte, with that in tag characters beside it; nothing if the first says nothing."""
+    codes = list(map(ord, _BYTE.findall(run)))
+    if len(codes) < 6:
         return ""
-    codes = (ord(character) for character in selectors[0])
-    try:
-        text = bytes(code - 0xFE00 if code < 0x10000 else code - 0xE0100 + 16 for code in codes).decode()
-    except ValueError:
-        return ""
-    return f" {text} " if looks_like_words(text) else ""
+    text = as_text(bytes(code - 0xFE00 if code < 0x10000 else code - 0xE0100 + 16 for code in codes))
+    return f" {text} {_to_ascii(run)}" if looks_like_words(text) else ""
 
 
 def _tagged(text: str, start: int, end: int) -> Iterable[Edit]:
@@ -96,7 +110,7 @@ def _tagged(text: str, start: int, end: int) -> Iterable[Edit]:
 
 def _to_ascii(run: str) -> str:
     """Tag characters as ASCII; nothing for others."""
-    return "".join(chr(ord(letter) - 0xE0000) for letter in run) if _TAGS.match(run) else ""
+    return "".join(chr(ord(letter) - 0xE0000) for letter in _TAGS.findall(run))
 
 
 def _belongs(text: str, start: int, end: int) -> bool:
@@ -110,12 +124,19 @@ def _belongs(text: str, start: int, end: int) -> bool:
             return True
     if _IDEOGRAPH_VARIANT.fullmatch(run):
         return bool(_UNSPACED.match(before))
+    if _is_of_script(run, before, after):
+        return True
+    if before.isalnum() and after.isalnum():
+        return bool(_MISREAD.fullmatch(run)) and bool(_LEAD.match(before) or _CONTRACTION.match(text, start))
+    near_right_to_left = _BIDI.fullmatch(run) and _RIGHT_TO_LEFT.search(text, max(0, start - 500), end + 500)
+    return bool(near_right_to_left or _BLANK.fullmatch(run) or _MISREAD.fullmatch(run))
+
+
+def _is_of_script(run: str, before: str, after: str) -> bool:
+    """Whether the script of a neighbour writes with these."""
     if _JOINERS.fullmatch(run) and (_COMPLEX.match(before) or _COMPLEX.match(after)):
         return True
-    if _BREAKS.fullmatch(run) and (_UNSPACED.match(before) or _UNSPACED.match(after)):
-        return True
-    in_word = before.isalnum() and after.isalnum()
-    return not in_word and bool(_BIDI.fullmatch(run)) and bool(_RIGHT_TO_LEFT.search(text, max(0, start - 500), end + 500))
+    return bool(_BREAKS.fullmatch(run)) and bool(_UNSPACED.match(before) or _UNSPACED.match(after))
 
 
 def mark_edits(text: str) -> list[Edit]:

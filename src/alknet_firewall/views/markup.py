@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from alknet_firewall.views.edits import Edit
 from alknet_firewall.views.invisible import INVISIBLE
@@ -11,8 +12,8 @@ _INLINE = "b|big|code|del|em|font|i|ins|kbd|mark|s|small|span|strong|sub|sup|tt|
 _TAG = rf"</?(?i:{_INLINE}|wbr)(?:\s[^<>]{{0,200}})?/?>"
 _TAGS = re.compile(rf"{_TAG}(?:{_TAG})*")  # begins with a plain character, which the search skips to
 _HOLLOW = re.compile(rf"<({_INLINE})(?:\s[^<>]{{0,200}})?></\1>|<wbr", re.IGNORECASE)
-_ENTITIES = re.compile(r"(?:&(?:amp;){0,3}#(?:[xX][0-9a-fA-F]{1,6}|[0-9]{1,7});?)+")
-_ENTITY = re.compile(r"&(?:amp;){0,3}#(?:[xX]([0-9a-fA-F]{1,6})|([0-9]{1,7}));?")
+_ENTITIES = re.compile(r"(?:&(?:amp;){0,3}#(?:[xX]0*[0-9a-fA-F]{1,6}|0*[0-9]{1,7});?)+")
+_ENTITY = re.compile(r"&(?:amp;){0,3}#(?:[xX]0*([0-9a-fA-F]{1,6})|0*([0-9]{1,7}));?")
 _NAMED_INVISIBLE = re.compile(r"(?:&(?:amp;)?(?:shy|zwnj|zwj|lrm|rlm|NoBreak|ZeroWidthSpace);)+")
 
 
@@ -57,7 +58,7 @@ def _in_word(text: str, start: int, end: int) -> bool:
 
 
 def tag_edits(text: str) -> list[Edit]:
-    """Remove inline tags that cut words into bits: empty elements, and three or more with a few letters between them.
+    """Remove inline tags that cut words into bits: empty elements, three or more with a few letters between them, or one a word.
 
     Emphasis on a part of a word, a large first letter and H<sub>2</sub>O stay.
 
@@ -74,14 +75,33 @@ def tag_edits(text: str) -> list[Edit]:
         return []
     edits: list[Edit] = []
     chain: list[Edit] = []
-    for match in _TAGS.finditer(text):
-        if not _in_word(text, *match.span()):
-            continue
+    tags = list(_TAGS.finditer(text))
+    inside = [i for i, match in enumerate(tags) if _in_word(text, *match.span())]
+    for match in (tags[i] for i in inside):
         if not chain or match.start() - chain[-1].end > 3 or not text[chain[-1].end : match.start()].isalpha():
             edits += _cutting(text, chain)
             chain = []
         chain.append(Edit(*match.span(), ""))
-    return edits + _cutting(text, chain)
+    return sorted({*edits, *_cutting(text, chain), *_scattered(text, tags, inside)})
+
+
+def _scattered(text: str, tags: list[re.Match[str]], inside: list[int]) -> Iterator[Edit]:
+    """Tags where word after word has one inside, five or more, with those that open or close them."""
+    chains: list[list[int]] = [[]]
+    for i in inside:
+        if tags[i][0].count("<") > 1:  # between the entries of a menu
+            continue
+        if chains[-1] and not _is_next_word(text[tags[chains[-1][-1]].end() : tags[i].start()]):
+            chains.append([])
+        chains[-1].append(i)
+    for chain in chains:
+        if len(chain) >= 5:
+            yield from (Edit(*match.span(), "") for match in tags[max(0, chain[0] - 1) : chain[-1] + 2])
+
+
+def _is_next_word(between: str) -> bool:
+    """Whether the next tag stands in the next word or the one after it."""
+    return 2 <= len(_TAGS.sub("", between).split()) <= 3
 
 
 def _cutting(text: str, chain: list[Edit]) -> list[Edit]:
@@ -119,7 +139,7 @@ def _spelled(text: str, run: re.Match[str]) -> list[Edit]:
         return [Edit(*run.span(), "")]
     if len(letters) < 4 and not any(letter.isascii() for letter in letters):
         return []
-    return [Edit(*match.span(), character) for match, character in parts if character.isprintable() or character == "\n"]
+    return [Edit(*match.span(), character if character.isprintable() or character.isspace() else "") for match, character in parts]
 
 
 def _character(match: re.Match[str]) -> str:
