@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from alknet_firewall import bounded
+from alknet_firewall.cli import inputs
 from alknet_firewall.text import MAX_CHARACTERS
 from tests.cli.running import environment, start
 
@@ -31,6 +33,7 @@ BAD_OBJECTS = {
     "nul": (b'{"text": "%s\\u0000"}' % SECRET.encode(), "NUL at character 37"),
     "surrogate": (b'{"text": "%s\\ud83d"}' % SECRET.encode(), "lone surrogate at character 37"),
     "origin": (b'{"text": "x", "origin": "%s"}' % SECRET.encode(), "'prompt', 'content'"),
+    "endless-id": (b'{"text": "%s", "id": [1e999]}' % SECRET.encode(), "The id has a number too large"),
     "origin-number": (b'{"text": "%s", "origin": 1}' % SECRET.encode(), "'prompt', 'content'"),
 }
 BAD_LINES = {
@@ -154,6 +157,36 @@ def test_line_of_ten_megabytes_is_refused_at_once_and_names_the_limit(program, t
     path.write_bytes(b"One.\n" + b"marmalade " * 1_000_000 + b"\nThree.\n")
     answer = program("scan", "--input", "lines", path, *FLAG_NONE)  # scanned, it would outlast the time that a program gets here
     check_failure(answer, f"{path}:2", f"more than the limit of {MAX_CHARACTERS}", n_scanned=2)
+
+
+@pytest.mark.parametrize("kind", ["text", "lines", "jsonl"])
+def test_input_without_an_end_is_refused_in_little_memory_and_the_others_are_scanned(run, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(bounded, "MAX_SKIPPED", 2)
+    good = tmp_path / "good"
+    good.write_bytes(GOOD)
+    answer = run("scan", "--input", kind, "/dev/zero", good, *FLAG_NONE)
+    assert answer.code == 1
+    assert [row["source"] for row in answer.rows] == [str(good)]
+    complaints = answer.stderr.splitlines()
+    assert "more bytes than in any text within the limit" in complaints[0]
+    assert [complaint.split(". ")[0] for complaint in complaints[1:]] == (
+        [] if kind == "text" else ["Error: /dev/zero: A line seems to have no end"]
+    )
+
+
+@pytest.mark.parametrize("kind", ["lines", "jsonl"])
+def test_line_that_can_be_no_text_is_passed_over_and_those_after_it_are_scanned(run, monkeypatch, kind):
+    monkeypatch.setattr(inputs, "MAX_BYTES", 100)
+    monkeypatch.setattr(inputs, "MAX_OBJECT_BYTES", 100)
+    for length, is_scanned in ((100, True), (106, False), (205, False), (1000, False)):
+        line = b"a" * length if kind == "lines" else b'{"text": "%s"}' % (b"a" * (length - 12))
+        answer = run("scan", "--input", kind, "-", *FLAG_NONE, stdin=b"\n".join([GOOD, line, GOOD]))
+        assert [row["line"] for row in answer.rows] == ([1, 2, 3] if is_scanned else [1, 3])
+        assert answer.stderr.startswith("" if is_scanned else "Error: -:2: There are more bytes")
+
+
+def test_empty_path_is_named(run):
+    check_failure(run("scan", "", "-t", "Good.", *FLAG_NONE), "''", "The path is empty", n_scanned=1)
 
 
 def test_closed_stdin_is_a_failure_like_any_other():
