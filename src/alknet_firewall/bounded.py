@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO
 
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.text import MAX_CHARACTERS
@@ -24,13 +24,13 @@ LINE_END = len(b"\r\n")
 TOO_LONG = f"There are more bytes than in any text within the limit of {MAX_CHARACTERS} characters. Split it into parts and judge each."
 
 
-def read_at_most(stream: BinaryIO, most: int) -> bytes | None:
+def read_at_most(stream: IO[bytes], most: int) -> bytes | None:
     """All that a stream holds, or None when that is more than `most` bytes and a byte order mark."""
     content = stream.read(most + MARK + 1)
     return content if len(content) <= most + MARK else None
 
 
-def bounded_lines(stream: BinaryIO, most: int) -> Iterator[bytes | None]:
+def bounded_lines(stream: IO[bytes], most: int) -> Iterator[bytes | None]:
     """Lines of a stream, with their ends.
 
     Parameters
@@ -60,3 +60,14 @@ def bounded_lines(stream: BinaryIO, most: int) -> Iterator[bytes | None]:
             if n_skipped == MAX_SKIPPED:
                 raise InvalidInputError("A line seems to have no end. What may come after it was not read; check the input.")
             raw, n_skipped = stream.readline(most), n_skipped + 1
+
+
+def whole_lines(stream: IO[bytes], name: str) -> Iterator[bytes]:
+    """Lines of a stream where none may be left out: one that is too long to be an object of a text raises InvalidInputError.
+
+    `name` is what to call the stream in the message.
+    """
+    for number, raw in enumerate(bounded_lines(stream, MAX_OBJECT_BYTES), 1):
+        if raw is None:
+            raise InvalidInputError(f"{name}:{number}: {TOO_LONG}")
+        yield raw

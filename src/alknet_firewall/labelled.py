@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from alknet_firewall.bounded import whole_lines
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.text import check_origin, check_text
 from alknet_firewall.verdict import Origin
@@ -68,7 +69,7 @@ def load_labelled(path: str | Path, origin: Origin | None = None) -> list[Labell
     path = Path(path)
     try:
         with closing(_open(path)) as stream:
-            return parse_labelled(stream, str(path), origin, source=path.name)
+            return parse_labelled(whole_lines(stream, str(path)), str(path), origin, source=path.name)
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise InvalidInputError(f"{path}: not a whole gzip file. Compress it again, or give it a name without .gz.") from err
     except OSError as err:

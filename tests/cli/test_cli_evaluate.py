@@ -122,6 +122,14 @@ def test_wrong_usage_is_said_before_anything_is_read(run, arguments):
     assert run("evaluate", *arguments).code == 2
 
 
+@pytest.mark.parametrize("command", ["evaluate", "fit"])
+def test_line_without_an_end_is_an_error_in_little_memory(run, tmp_path, command):
+    options = ["--out", tmp_path / "adapted"] if command == "fit" else []
+    answer = run(command, "/dev/zero", *options)
+    assert (answer.code, answer.stdout) == (1, "")
+    assert answer.stderr.startswith("Error: /dev/zero:1: There are more bytes than in any text")
+
+
 def test_file_that_is_not_there_is_an_error(run, tmp_path):
     answer = run("evaluate", tmp_path / "absent.jsonl")
     assert (answer.code, answer.stdout) == (1, "")

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alknet_firewall.cli.inputs import STDIN, Failure, Record
+from alknet_firewall.cli.inputs import Failure, Record, labelled_rows
 from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
 from alknet_firewall.cli.scan import judge
-from alknet_firewall.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from alknet_firewall.figures import Evaluation, Judged
@@ -92,7 +90,8 @@ def evaluate(
 
     if html:
         _check_html(html)
-    rows = _rows(paths, origin)
+    with friendly_errors():
+        rows = labelled_rows(paths, origin)  # before the model is loaded, so that a bad one costs no time
     firewall = load_firewall(artifact, threads)
     judged = _judged(firewall, rows, paths, batch_size, show_text)
     with friendly_errors():
@@ -125,22 +124,6 @@ def _write_html(path: Path, report: Evaluation) -> None:
             f"{path}: cannot be written: {err.strerror or type(err).__name__}. Name another file with --html."
         ) from err
     click.echo(f"report written to {path}", err=True)
-
-
-def _rows(paths: tuple[str, ...], origin: Any) -> list[LabelledText]:
-    """Every row of every file; read before the model is loaded, so that a bad one costs no time."""
-    from alknet_firewall.labelled import load_labelled, parse_labelled
-
-    rows = []
-    with friendly_errors():
-        for path in paths:
-            if path != STDIN:
-                rows += load_labelled(path, origin)
-            elif sys.stdin is None:
-                raise InvalidInputError("Standard input is closed. Pipe something in, or name files.")
-            else:
-                rows += parse_labelled(sys.stdin.buffer, STDIN, origin)
-    return rows
 
 
 def _judged(firewall: Firewall, rows: list[LabelledText], paths: tuple[str, ...], batch_size: int, show_text: bool) -> list[Judged]:

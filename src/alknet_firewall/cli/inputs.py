@@ -8,15 +8,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from alknet_firewall.bounded import MAX_BYTES, MAX_OBJECT_BYTES, TOO_LONG, bounded_lines, read_at_most
+from alknet_firewall.bounded import MAX_BYTES, MAX_OBJECT_BYTES, TOO_LONG, bounded_lines, read_at_most, whole_lines
 from alknet_firewall.errors import AlknetFirewallError, InvalidInputError
 from alknet_firewall.text import check_origin, check_text
 from alknet_firewall.verdict import Origin
 
+if TYPE_CHECKING:
+    from alknet_firewall.labelled import LabelledText
+
 STDIN = "-"
 ARGUMENT = "-t"
+CLOSED = "Standard input is closed. Pipe something in, or name files."
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Reader:
         try:
             if path == STDIN:
                 if sys.stdin is None:
-                    yield Failure(STDIN, "Standard input is closed. Pipe something in, or name files.")
+                    yield Failure(STDIN, CLOSED)
                     return
                 yield from self._stream(STDIN, sys.stdin.buffer)
                 return
@@ -152,6 +156,21 @@ def _check_id(identifier: Any) -> None:
         json.dumps(identifier, allow_nan=False)
     except (ValueError, RecursionError):
         raise InvalidInputError("The id has a number too large for JSON, or is nested too deeply. Write it as a string.") from None
+
+
+def labelled_rows(paths: tuple[str, ...], origin: Origin | None) -> list[LabelledText]:
+    """Every labelled row of files and of stdin; see :func:`alknet_firewall.labelled.parse_labelled`."""
+    from alknet_firewall.labelled import load_labelled, parse_labelled
+
+    rows = []
+    for path in paths:
+        if path != STDIN:
+            rows += load_labelled(path, origin)
+        elif sys.stdin is None:
+            raise InvalidInputError(CLOSED)
+        else:
+            rows += parse_labelled(whole_lines(sys.stdin.buffer, STDIN), STDIN, origin)
+    return rows
 
 
 def _record(source: str, line: int | None, identifier: Any, origin: Origin, text: object, label: Any = None) -> Record | Failure:
