@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -208,6 +209,14 @@ def test_reader_that_goes_away_gives_no_traceback(tmp_path, output):
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+@pytest.mark.parametrize("arguments", [("scan", "-t", "Good.", "--format", "json"), ("scan", "-t", "Good."), ("info",), ("--help",)])
+def test_full_disk_is_one_line_and_exit_1(arguments):
+    with Path("/dev/full").open("wb") as full, start(*arguments, stdout=full, stderr=subprocess.PIPE) as process:
+        complaint = process.stderr.read().decode()
+    assert process.returncode == 1
+    assert complaint == "Error: The output cannot be written: No space left on device. Make room, or write it elsewhere.\n"
 
 
 @pytest.mark.parametrize("value", ["0", "-2", "many", "1.5"])
