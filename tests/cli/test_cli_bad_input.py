@@ -11,6 +11,8 @@ import pytest
 
 from alknet_firewall import bounded
 from alknet_firewall.cli import inputs
+from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.firewall import Firewall
 from alknet_firewall.text import MAX_CHARACTERS
 from tests.cli.running import environment, start
 
@@ -120,6 +122,33 @@ def unreadable(tmp_path, kind):
     elif kind == "too long":
         path = tmp_path / ("n" * 300)
     return path
+
+
+@pytest.fixture
+def unjudgeable(monkeypatch):
+    """A firewall that cannot judge texts with the secret in them."""
+    real = Firewall.scan_batch
+
+    def scan_batch(self, texts, *arguments, **options):
+        if any("marmalade" in text for text in texts):
+            raise InvalidInputError("It cannot be judged.")
+        return real(self, texts, *arguments, **options)
+
+    monkeypatch.setattr(Firewall, "scan_batch", scan_batch)
+
+
+def test_text_that_the_firewall_cannot_judge_is_reported_and_the_others_are_scanned(run, unjudgeable):
+    answer = run("scan", "-t", "One.", "-t", SECRET, "-t", "Three.", "--threshold", "1", "--format", "json")
+    assert (answer.code, answer.stderr) == (1, "Error: -t:2: It cannot be judged.\n")
+    assert [row["line"] for row in json.loads(answer.stdout)] == [1, 3]
+
+
+@pytest.mark.parametrize("command", ["calibrate", "evaluate"])
+def test_text_that_the_firewall_cannot_judge_ends_what_needs_every_verdict(run, unjudgeable, tmp_path, command):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "label": 0, "origin": "content"}) + "\n" for text in ("One.", SECRET)))
+    answer = run(command, path)
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "", f"Error: {path}:2: It cannot be judged.\n")
 
 
 @pytest.mark.parametrize("kind", ["missing", "directory", "loop", "below a file", "too long"])

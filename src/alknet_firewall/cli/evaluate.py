@@ -14,7 +14,7 @@ from alknet_firewall.cli.inputs import Failure, Record, labelled_rows
 from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
-from alknet_firewall.cli.scan import judge
+from alknet_firewall.cli.scan import judge, verdicts_of
 
 if TYPE_CHECKING:
     from alknet_firewall.figures import Evaluation, Judged
@@ -133,7 +133,7 @@ def _judged(firewall: Firewall, rows: list[LabelledText], paths: tuple[str, ...]
     progress = Progress(() if any(path.endswith(".gz") for path in paths) else paths)  # packed bytes are no measure of progress
     records: Iterator[Record | Failure] = (Record(row.place, None, None, row.origin, row.text) for row in rows)
     options = {"threshold": None, "fpr": None, "batch_size": batch_size}
-    verdicts = (result[1] for result in judge(firewall, progress.watch(records), options) if not isinstance(result, Failure))
+    verdicts = verdicts_of(judge(firewall, progress.watch(records), options))
     judged = [
         Judged(
             label=row.label,

@@ -22,6 +22,7 @@ from alknet_firewall.cli.options import (
 )
 from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, printable, summary
 from alknet_firewall.cli.progress import Progress
+from alknet_firewall.errors import AlknetFirewallError
 from alknet_firewall.thresholds import resolve_thresholds
 from alknet_firewall.verdict import Verdict
 
@@ -120,17 +121,35 @@ def scan(
 
 
 def judge(firewall: Firewall, records: Iterator[Record | Failure], options: dict[str, Any]) -> Iterator[tuple[Record, Verdict] | Failure]:
-    """Judge records in chunks, keeping their order; failures pass through in their place.
+    """Judge records in chunks, keeping their order; failures pass through in their place, and what cannot be judged becomes one.
 
     Reading ahead lets windows of similar length share a batch; a batch of one gains nothing, so its records are judged as they come.
     """
     batch_size = options["batch_size"]
     while chunk := _chunk(records, 4 * batch_size if batch_size > 1 else 1):
         good = [item for item in chunk if isinstance(item, Record)]
-        with friendly_errors():
-            verdicts = iter(firewall.scan_batch([r.text for r in good], [r.origin for r in good], **options))
+        results = iter(_judged(firewall, good, options))
         for item in chunk:
-            yield (item, next(verdicts)) if isinstance(item, Record) else item
+            yield next(results) if isinstance(item, Record) else item
+
+
+def verdicts_of(results: Iterator[tuple[Record, Verdict] | Failure]) -> Iterator[Verdict]:
+    """The verdicts alone, where each is needed: a failure ends the program."""
+    for result in results:
+        if isinstance(result, Failure):
+            raise click.ClickException(f"{printable(result.place)}: {result.message}")
+        yield result[1]
+
+
+def _judged(firewall: Firewall, records: list[Record], options: dict[str, Any]) -> list[tuple[Record, Verdict] | Failure]:
+    """The records with their verdicts; one by one when together they cannot be judged, to find which cannot."""
+    try:
+        verdicts = firewall.scan_batch([r.text for r in records], [r.origin for r in records], **options)
+    except AlknetFirewallError as err:
+        if len(records) == 1:
+            return [Failure(records[0].place, str(err))]
+        return [result for record in records for result in _judged(firewall, [record], options)]
+    return list(zip(records, verdicts, strict=True))
 
 
 def _chunk(records: Iterator[Record | Failure], most: int) -> list[Record | Failure]:
