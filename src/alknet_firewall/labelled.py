@@ -153,7 +153,9 @@ def _row(value: dict[str, Any], place: str, origin: Origin | None, source: str) 
 
 def _label(value: dict[str, Any]) -> int:
     """The row's label as 0 or 1."""
-    label = value.get("label")
+    if "label" not in value:
+        raise InvalidInputError("The object has no field 'label'. Add 0 or 1, false or true, 'benign' or 'attack'.")
+    label = value["label"]
     if not isinstance(label, (str, int, float)) or label not in LABELS:
         raise InvalidInputError("The label must be 0 or 1, false or true, 'benign' or 'attack'.")
     return LABELS[label]
