@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from alknet_firewall.cli.inputs import Failure, Record, labelled_rows
-from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.options import (
+    Choice,
+    artifact_options,
+    format_option,
+    friendly_errors,
+    load_firewall,
+    threads_option,
+    thresholds_option,
+)
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
 from alknet_firewall.cli.scan import judge, verdicts_of
+from alknet_firewall.thresholds import resolve_thresholds
 
 if TYPE_CHECKING:
     from alknet_firewall.figures import Evaluation, Judged
@@ -59,6 +68,7 @@ def parse_rates(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 )
 @click.option("--show-text", is_flag=True, help="Show the texts of the worst mistakes, which are left out otherwise.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of the intervals' resampling.")
+@thresholds_option
 @artifact_options
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
 @threads_option
@@ -70,6 +80,7 @@ def evaluate(
     html: Path | None,
     show_text: bool,
     seed: int,
+    thresholds: str | None,
     artifact: Choice,
     batch_size: int,
     threads: int | None,
@@ -85,6 +96,7 @@ def evaluate(
     Each line is a JSON object with "text" and "label" (0 or 1, "benign" or "attack"); it may have an "origin", which goes
     before --origin, and a "source", by which figures are split. Give texts that the artifact was not fitted on. A row that
     cannot be used is an error, and nothing is measured. Where there are too few texts for a figure, the report says so.
+    With --thresholds the figures "by default" are those of your own thresholds.
     """
     from alknet_firewall.evaluation import evaluate as measure
 
@@ -92,7 +104,7 @@ def evaluate(
         _check_html(html)
     with friendly_errors():
         rows = labelled_rows(paths, origin)  # before the model is loaded, so that a bad one costs no time
-    firewall = load_firewall(artifact, threads)
+    firewall = load_firewall(artifact, threads, resolve_thresholds(thresholds))
     judged = _judged(firewall, rows, paths, batch_size, show_text)
     with friendly_errors():
         report = measure(judged, firewall.artifact.config.operating_points, firewall.artifact.id, rates, seed=seed)
@@ -108,7 +120,9 @@ def _check_html(path: Path) -> None:
     with friendly_errors():
         require_matplotlib()
     if not path.parent.is_dir():
-        raise click.ClickException(f"{path}: there is no folder {path.parent}. Make it first, or name another file with --html.")
+        raise click.ClickException(
+            f"{printable(str(path))}: there is no folder {printable(str(path.parent))}. Make it first, or name another file with --html."
+        )
 
 
 def _write_html(path: Path, report: Evaluation) -> None:
@@ -121,9 +135,9 @@ def _write_html(path: Path, report: Evaluation) -> None:
         path.write_text(page, encoding="utf-8")
     except OSError as err:
         raise click.ClickException(
-            f"{path}: cannot be written: {err.strerror or type(err).__name__}. Name another file with --html."
+            f"{printable(str(path))}: cannot be written: {err.strerror or type(err).__name__}. Name another file with --html."
         ) from err
-    click.echo(f"report written to {path}", err=True)
+    click.echo(f"report written to {printable(str(path))}", err=True)
 
 
 def _judged(firewall: Firewall, rows: list[LabelledText], paths: tuple[str, ...], batch_size: int, show_text: bool) -> list[Judged]:
@@ -156,7 +170,7 @@ def _as_text(report: Evaluation) -> str:
     """The tables for a person."""
     from alknet_firewall.report import NOTES, heading, tables
 
-    blocks = [f"{printable(report.artifact)}, {report.n_texts} texts"]
+    blocks = [f"{printable(report.artifact)}, {report.n_texts} text{'' if report.n_texts == 1 else 's'}"]
     for part in report.origins:
         blocks += [click.style(heading(part), bold=True), *(_table(table) for table in tables(part) if table.title != "Reliability")]
     return "\n\n".join([*blocks, "\n".join(NOTES)])

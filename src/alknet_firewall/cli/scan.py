@@ -16,9 +16,10 @@ from alknet_firewall.cli.options import (
     Choice,
     artifact_options,
     format_option,
-    friendly_errors,
     load_firewall,
     threads_option,
+    thresholds_option,
+    usage_errors,
 )
 from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, printable, summary
 from alknet_firewall.cli.progress import Progress
@@ -55,12 +56,7 @@ CHUNK_CHARACTERS = 200_000
 @format_option("text", "json", "jsonl")
 @click.option("--threshold", type=float, metavar="X", help="Flag scores at or above X, from 0 to 1.")
 @click.option("--fpr", type=float, metavar="X", help="Use the artifact's threshold for this false-positive rate; 'info' lists them.")
-@click.option(
-    "--thresholds",
-    metavar="FILE",
-    help="Use the thresholds that 'calibrate' wrote, for the origins it has; --threshold and --fpr go before it.  "
-    "[default: ALKNET_FIREWALL_THRESHOLDS]",
-)
+@thresholds_option
 @artifact_options
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
 @threads_option
@@ -107,8 +103,8 @@ def scan(
     if follow:
         _check_follow(paths, texts, kind, output)
     firewall = load_firewall(artifact, threads, resolve_thresholds(thresholds))
-    with friendly_errors():
-        if fpr is not None:
+    if fpr is not None:
+        with usage_errors():
             firewall.threshold("prompt", fpr)
     if follow:
         code = follow_stdin(firewall.stream(origin or "content", threshold=threshold, fpr=fpr), output)
