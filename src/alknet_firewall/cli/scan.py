@@ -58,7 +58,14 @@ CHUNK_CHARACTERS = 200_000
 @click.option("--fpr", type=float, metavar="X", help="Use the artifact's threshold for this false-positive rate; 'info' lists them.")
 @thresholds_option
 @artifact_options
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Windows computed together; 1 judges each record as it comes, where 4 N are read ahead otherwise.",
+)
 @threads_option
 @click.option("--exit-zero", is_flag=True, help="Exit 0 even when something is flagged (failures still exit 1).")
 def scan(
