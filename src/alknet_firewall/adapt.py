@@ -21,6 +21,7 @@ from alknet_firewall.leftout import Comparison, compare, objections
 from alknet_firewall.offset import Bags, Change, fit_change, losses, no_change
 from alknet_firewall.reader import Segment
 from alknet_firewall.tensors import FloatArray, IntArray
+from alknet_firewall.text import copies_key
 from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
 
 MIN_TEXTS = 20
@@ -193,7 +194,7 @@ def folds(rows: Sequence[LabelledText]) -> tuple[IntArray, str]:
     enough = len(set(by_source.tolist())) == FOLDS and all(
         len({f for f, own in zip(by_source.tolist(), labels, strict=True) if own == label}) > 2 for label in (0, 1)
     )
-    return (by_source, "source") if enough else (_spread([_key(row.text) for row in rows], labels), "text")
+    return (by_source, "source") if enough else (_spread([copies_key(row.text) for row in rows], labels), "text")
 
 
 def change_by(bags: Bags, penalty: float | None) -> Change:
@@ -209,17 +210,12 @@ def changed(detector: Detector, change: Change) -> Detector:
 
 def check_enough(rows: Sequence[LabelledText]) -> None:
     """Refuse texts that are too few to learn from and to measure on, with an :class:`alknet_firewall.InvalidInputError`."""
-    different = Counter(label for _, label in {(_key(row.text), row.label) for row in rows})
+    different = Counter(label for _, label in {(copies_key(row.text), row.label) for row in rows})
     if len(rows) < MIN_TEXTS or min(different[0], different[1]) < MIN_EACH:
         raise InvalidInputError(
             f"{len(rows)} texts, {different[0]} different harmless ones and {different[1]} different attacks, are too few to adapt to: at "
             f"least {MIN_TEXTS} are needed, and {MIN_EACH} of each label. More is better: a few hundred, from several sources."
         )
-
-
-def _key(text: str) -> str:
-    """What copies of a text have in common."""
-    return " ".join(text.casefold().split())
 
 
 def _spread(keys: Sequence[Hashable], labels: Sequence[int]) -> IntArray:

@@ -116,6 +116,11 @@ def _is_folder(path: str) -> bool:
         return False
 
 
+def is_hub_id(name: str) -> bool:
+    """Whether a name is written as ``org/name``, without a revision."""
+    return _HUB_ID.fullmatch(name) is not None
+
+
 def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: bool = False, force: bool = False) -> Path:
     """Folder in huggingface_hub's cache that holds the named files of one revision.
 
@@ -164,7 +169,7 @@ def fetch(repo_id: str, revision: str | None, files: Sequence[str], *, offline: 
         if offline:
             raise ArtifactNotFoundError(
                 f"{repo_id} at {revision} is not in the cache, and offline mode is on. "
-                f"Fetch it ahead where there is a network: alknet-firewall download {repo_id} --revision {revision}"
+                f"Fetch it ahead where there is a network, without HF_HUB_OFFLINE: alknet-firewall download {repo_id} --revision {revision}"
             )
     return _download(repo_id, revision, files)
 

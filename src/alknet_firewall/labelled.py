@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from alknet_firewall.bounded import whole_lines
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.text import check_origin, check_text
 from alknet_firewall.verdict import Origin
@@ -68,7 +69,7 @@ def load_labelled(path: str | Path, origin: Origin | None = None) -> list[Labell
     path = Path(path)
     try:
         with closing(_open(path)) as stream:
-            return parse_labelled(stream, str(path), origin, source=path.name)
+            return parse_labelled(whole_lines(stream, str(path)), str(path), origin, source=path.name)
     except (gzip.BadGzipFile, EOFError, zlib.error) as err:
         raise InvalidInputError(f"{path}: not a whole gzip file. Compress it again, or give it a name without .gz.") from err
     except OSError as err:
@@ -152,7 +153,9 @@ def _row(value: dict[str, Any], place: str, origin: Origin | None, source: str) 
 
 def _label(value: dict[str, Any]) -> int:
     """The row's label as 0 or 1."""
-    label = value.get("label")
+    if "label" not in value:
+        raise InvalidInputError("The object has no field 'label'. Add 0 or 1, false or true, 'benign' or 'attack'.")
+    label = value["label"]
     if not isinstance(label, (str, int, float)) or label not in LABELS:
         raise InvalidInputError("The label must be 0 or 1, false or true, 'benign' or 'attack'.")
     return LABELS[label]

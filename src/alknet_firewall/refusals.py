@@ -91,5 +91,8 @@ def _of_the_network(chain: list[BaseException]) -> str | None:
     if "ProxyError" in bases:
         return "the proxy does not let it through. Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY."
     if bases & _NETWORK or isinstance(chain[0], TimeoutError):
-        return "the Hub cannot be reached. Check the network, the proxy and HF_ENDPOINT; --offline takes what is in the cache."
+        return (
+            "the Hub cannot be reached. Check the network, the proxy and HF_ENDPOINT; "
+            "but for download, --offline takes what is in the cache."
+        )
     return None

@@ -60,7 +60,7 @@ def tables(part: OriginEvaluation) -> list[Table]:
             ("stated FPR", "threshold", "measured FPR", "measured TPR"),
             tuple(map(_point, part.points)),
         ),
-        Table("Sources", ("source", "label", "texts", "flagged by default", at_fpr), tuple(map(_source, part.sources))),
+        Table(_sources_title(part), ("source", "label", "texts", "flagged by default", at_fpr), tuple(map(_source, part.sources))),
         Table("Reliability", ("mean probability", "share of attacks", "texts"), tuple(map(_bin, part.reliability))),
         _mistakes("Worst misses", part.worst_misses, part.n_misses),
         _mistakes("Worst false alarms", part.worst_false_alarms, part.n_false_alarms),
@@ -157,7 +157,14 @@ def _point(point: PointCheck) -> tuple[str, ...]:
 
 
 def _source(row: SourceRates) -> tuple[str, ...]:
-    return row.source, LABEL_NAMES[row.label], str(row.n), shown(row.at_default), shown(row.at_fpr)
+    at_fpr = "-" if row.at_fpr.value is None else shown(row.at_fpr)
+    return row.source, LABEL_NAMES[row.label], str(row.n), shown(row.at_default), at_fpr
+
+
+def _sources_title(part: OriginEvaluation) -> str:
+    """Why a column is empty is the same for every source, so it is said once."""
+    why = next((row.at_fpr.why for row in part.sources if row.at_fpr.value is None), None)
+    return f"Sources ({percent(SOURCE_FPR)} FPR: {why})" if why else "Sources"
 
 
 def _bin(group: Bin) -> tuple[str, ...]:

@@ -86,6 +86,11 @@ def check_chunk(text: object, start: int = 0) -> str:
     return text
 
 
+def copies_key(text: str) -> str:
+    """What a text and its copies have in common; they may differ in case and in spaces."""
+    return " ".join(text.casefold().split())
+
+
 def check_texts(texts: Iterable[str]) -> list[str]:
     """Return the texts as a list, every one of them usable.
 

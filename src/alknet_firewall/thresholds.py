@@ -155,7 +155,7 @@ def load_thresholds(path: str | Path, artifact: str) -> dict[Origin, OwnThreshol
     if document.artifact != artifact:
         raise InvalidInputError(
             f"{path} has thresholds for the scores of {document.artifact}, which say nothing about those of {artifact}. "
-            "Use that artifact, or choose thresholds for this one with: alknet-firewall calibrate"
+            "Use that artifact, or choose thresholds for this one and keep them in another file: alknet-firewall calibrate --out FILE"
         )
     return {check_origin(origin): own for origin, own in document.thresholds.items()}
 

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from alknet_firewall import firewall, hub
+from alknet_firewall.artifact import Artifact
 from alknet_firewall.cli import cli
 from alknet_firewall.firewall import Firewall
 from tests.cli.running import TIMEOUT_S, Answer, killed_when_stuck, start
@@ -20,13 +22,18 @@ from tests.cli.running import TIMEOUT_S, Answer, killed_when_stuck, start
 @pytest.fixture
 def run(embedded: Firewall, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Answer]:
     """Run ``alknet-firewall`` in this process; the embedded artifact is not loaded again. An exception that is no exit fails the test."""
-    real = Firewall.from_pretrained
+    real_open, real_firewall = hub.open_artifact, firewall.Firewall
 
-    def from_pretrained(source: str | None = None, **options: Any) -> Firewall:
-        plain = source is None and all(options.get(name) is None for name in ("revision", "sha256", "threads", "thresholds"))
-        return embedded if plain else real(source, **options)
+    def open_artifact(source: str | None = None, revision: str | None = None, **options: Any) -> Artifact:
+        plain = source is None and revision is None and options.get("sha256") is None
+        return embedded.artifact if plain else real_open(source, revision, **options)
 
-    monkeypatch.setattr(Firewall, "from_pretrained", from_pretrained)
+    def wired(artifact: Artifact, *, threads: int | None = None, thresholds: str | None = None) -> Firewall:
+        plain = artifact is embedded.artifact and threads in (None, embedded.threads) and thresholds is None
+        return embedded if plain else real_firewall(artifact, threads=threads, thresholds=thresholds)
+
+    monkeypatch.setattr(hub, "open_artifact", open_artifact)
+    monkeypatch.setattr(firewall, "Firewall", wired)
 
     def invoke(*arguments: str | Path, stdin: bytes | None = None, **environment: str) -> Answer:
         try:

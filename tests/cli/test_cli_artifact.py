@@ -117,10 +117,23 @@ def test_name_that_is_neither_folder_nor_hub_id_is_an_error(run, name):
     assert "there is no such folder, and it is no Hub id" in answer.stderr
 
 
-def test_revision_without_hub_id_is_an_error(run):
-    answer = run("scan", "-t", "Good.", "--revision", "main")
-    assert (answer.code, answer.stdout) == (1, "")
-    assert "Leave the revision out" in answer.stderr
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["info", "--revision", "main"], "Leave the revision out"),
+        (["verify", "--sha256", "abc"], "not 64 hex digits"),
+        (["download", "name"], "must be the Hub id org/name"),
+        (["download", "name", "--revision", "main"], "must be the Hub id org/name"),
+        (["download", "./folder", "--revision", "main"], "must be the Hub id org/name"),
+        (["download", "org/name"], "Give the commit to fetch with --revision"),
+        (["download", "org/name@one", "--revision", "two"], "has two revisions"),
+        (["download", "org/name@one", "--sha256", "abc"], "not 64 hex digits"),
+    ],
+)
+def test_options_that_name_no_artifact_are_wrong_usage(run, arguments, words):
+    answer = run(*arguments)
+    assert (answer.code, answer.stdout) == (2, "")
+    assert words in answer.stderr
 
 
 # --- verify

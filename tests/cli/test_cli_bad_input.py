@@ -5,9 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from alknet_firewall import bounded
+from alknet_firewall.cli import inputs
+from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.firewall import Firewall
 from alknet_firewall.text import MAX_CHARACTERS
 from tests.cli.running import environment, start
 
@@ -31,6 +36,7 @@ BAD_OBJECTS = {
     "nul": (b'{"text": "%s\\u0000"}' % SECRET.encode(), "NUL at character 37"),
     "surrogate": (b'{"text": "%s\\ud83d"}' % SECRET.encode(), "lone surrogate at character 37"),
     "origin": (b'{"text": "x", "origin": "%s"}' % SECRET.encode(), "'prompt', 'content'"),
+    "endless-id": (b'{"text": "%s", "id": [1e999]}' % SECRET.encode(), "The id has a number too large"),
     "origin-number": (b'{"text": "%s", "origin": 1}' % SECRET.encode(), "'prompt', 'content'"),
 }
 BAD_LINES = {
@@ -118,6 +124,33 @@ def unreadable(tmp_path, kind):
     return path
 
 
+@pytest.fixture
+def unjudgeable(monkeypatch):
+    """A firewall that cannot judge texts with the secret in them."""
+    real = Firewall.scan_batch
+
+    def scan_batch(self, texts, *arguments, **options):
+        if any("marmalade" in text for text in texts):
+            raise InvalidInputError("It cannot be judged.")
+        return real(self, texts, *arguments, **options)
+
+    monkeypatch.setattr(Firewall, "scan_batch", scan_batch)
+
+
+def test_text_that_the_firewall_cannot_judge_is_reported_and_the_others_are_scanned(run, unjudgeable):
+    answer = run("scan", "-t", "One.", "-t", SECRET, "-t", "Three.", "--threshold", "1", "--format", "json")
+    assert (answer.code, answer.stderr) == (1, "Error: -t:2: It cannot be judged.\n")
+    assert [row["line"] for row in json.loads(answer.stdout)] == [1, 3]
+
+
+@pytest.mark.parametrize("command", ["calibrate", "evaluate"])
+def test_text_that_the_firewall_cannot_judge_ends_what_needs_every_verdict(run, unjudgeable, tmp_path, command):
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps({"text": text, "label": 0, "origin": "content"}) + "\n" for text in ("One.", SECRET)))
+    answer = run(command, path)
+    assert (answer.code, answer.stdout, answer.stderr) == (1, "", f"Error: {path}:2: It cannot be judged.\n")
+
+
 @pytest.mark.parametrize("kind", ["missing", "directory", "loop", "below a file", "too long"])
 def test_unreadable_path_is_reported_and_the_others_are_scanned(run, tmp_path, kind):
     good, bad = tmp_path / "good.txt", unreadable(tmp_path, kind)
@@ -156,6 +189,36 @@ def test_line_of_ten_megabytes_is_refused_at_once_and_names_the_limit(program, t
     check_failure(answer, f"{path}:2", f"more than the limit of {MAX_CHARACTERS}", n_scanned=2)
 
 
+@pytest.mark.parametrize("kind", ["text", "lines", "jsonl"])
+def test_input_without_an_end_is_refused_in_little_memory_and_the_others_are_scanned(run, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(bounded, "MAX_SKIPPED", 2)
+    good = tmp_path / "good"
+    good.write_bytes(GOOD)
+    answer = run("scan", "--input", kind, "/dev/zero", good, *FLAG_NONE)
+    assert answer.code == 1
+    assert [row["source"] for row in answer.rows] == [str(good)]
+    complaints = answer.stderr.splitlines()
+    assert "more bytes than in any text within the limit" in complaints[0]
+    assert [complaint.split(". ")[0] for complaint in complaints[1:]] == (
+        [] if kind == "text" else ["Error: /dev/zero: A line seems to have no end"]
+    )
+
+
+@pytest.mark.parametrize("kind", ["lines", "jsonl"])
+def test_line_that_can_be_no_text_is_passed_over_and_those_after_it_are_scanned(run, monkeypatch, kind):
+    monkeypatch.setattr(inputs, "MAX_BYTES", 100)
+    monkeypatch.setattr(inputs, "MAX_OBJECT_BYTES", 100)
+    for length, is_scanned in ((100, True), (106, False), (205, False), (1000, False)):
+        line = b"a" * length if kind == "lines" else b'{"text": "%s"}' % (b"a" * (length - 12))
+        answer = run("scan", "--input", kind, "-", *FLAG_NONE, stdin=b"\n".join([GOOD, line, GOOD]))
+        assert [row["line"] for row in answer.rows] == ([1, 2, 3] if is_scanned else [1, 3])
+        assert answer.stderr.startswith("" if is_scanned else "Error: -:2: There are more bytes")
+
+
+def test_empty_path_is_named(run):
+    check_failure(run("scan", "", "-t", "Good.", *FLAG_NONE), "''", "The path is empty", n_scanned=1)
+
+
 def test_closed_stdin_is_a_failure_like_any_other():
     command = ["sh", "-c", 'exec "$0" -m alknet_firewall scan - -t Good. --threshold 1 <&-', sys.executable]
     answer = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=120, check=False)
@@ -177,8 +240,16 @@ def test_reader_that_goes_away_gives_no_traceback(tmp_path, output):
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize("arguments", [("scan", "-t", "Good.", "--format", "json"), ("scan", "-t", "Good."), ("info",), ("--help",)])
+def test_full_disk_is_one_line_and_exit_1(arguments):
+    with Path("/dev/full").open("wb") as full, start(*arguments, stdout=full, stderr=subprocess.PIPE) as process:
+        complaint = process.stderr.read().decode()
+    assert process.returncode == 1
+    assert complaint == "Error: The output cannot be written: No space left on device. Make room, or write it elsewhere.\n"
+
+
 @pytest.mark.parametrize("value", ["0", "-2", "many", "1.5"])
 def test_wrong_number_of_threads_in_the_environment_is_named(program, value):
     answer = program("scan", "-t", "Good.", ALKNET_FIREWALL_THREADS=value)
-    assert (answer.code, answer.stdout) == (1, "")
-    assert answer.stderr.startswith("Error: ALKNET_FIREWALL_THREADS must be a whole number")
+    assert (answer.code, answer.stdout) == (2, "")
+    assert answer.stderr.splitlines()[-1].startswith("Error: ALKNET_FIREWALL_THREADS must be a whole number")

@@ -89,15 +89,44 @@ def test_objects_may_name_their_origin_and_attacks_are_left_out_and_counted(run,
     assert {origin: own["threshold"] for origin, own in facts["thresholds"].items()} == {o: t["threshold"] for o, t in found(out).items()}
 
 
-def test_folders_and_files_of_both_kinds_are_read_together(run, tmp_path):
+def test_a_file_in_a_folder_is_one_text_as_scan_reads_it_and_objects_stay_objects(run, embedded, tmp_path):
     folder = tmp_path / "traffic"
     (folder / "deep").mkdir(parents=True)
     (folder / "a.txt").write_text("\n".join(HARMLESS[:10]), encoding="utf-8")
     objects(folder / "deep" / "b.jsonl", [{"text": text} for text in HARMLESS[10:20]])
-    more = objects(tmp_path / "c.jsonl", [{"body": text} for text in HARMLESS[20:]])
-    assert run("calibrate", folder, "--fpr", "0.1", "--out", tmp_path / "own.json").code == 0
-    assert found(tmp_path / "own.json")["content"]["n_texts"] == 20
-    assert run("calibrate", more, "--field", "body", "--fpr", "0.2", "--out", tmp_path / "own.json").code == 0
+    out = tmp_path / "own.json"
+    assert run("calibrate", folder, "--fpr", "0.1", "--out", out).code == 0
+    assert found(out)["content"]["n_texts"] == 11
+    assert run("calibrate", folder / "a.txt", "--fpr", "0.1", "--out", out).code == 0
+    assert found(out)["content"]["n_texts"] == 10
+    assert run("calibrate", folder, "--input", "lines", "--fpr", "0.1", "--out", out).code == 0
+    assert found(out)["content"]["n_texts"] == 20
+
+
+def test_the_field_that_holds_the_text_can_be_named(run, tmp_path):
+    path = objects(tmp_path / "c.jsonl", [{"body": text} for text in HARMLESS[20:]])
+    assert run("calibrate", path, "--field", "body", "--fpr", "0.2", "--out", tmp_path / "own.json").code == 0
+
+
+def test_a_file_in_a_folder_whose_name_is_a_dash_is_not_stdin(run, tmp_path, monkeypatch):
+    folder = tmp_path / "traffic"
+    folder.mkdir()
+    (folder / "-").write_text("\n".join(HARMLESS), encoding="utf-8")
+    monkeypatch.chdir(folder)
+    answer = run("calibrate", ".", "--input", "lines", "--fpr", "0.05", "--out", tmp_path / "own.json", stdin=b"Not this.")
+    assert (answer.code, found(tmp_path / "own.json")["content"]["n_texts"]) == (0, 25)
+
+
+def test_repeats_are_no_further_evidence_and_are_counted(run, tmp_path):
+    rows = [{"text": text, "origin": origin} for text in HARMLESS for origin in ("prompt", "content")]
+    rows += [{"text": f" {text.upper()}\n", "origin": "prompt"} for text in HARMLESS] * 40
+    out = tmp_path / "own.json"
+    path = objects(tmp_path / "rows.jsonl", rows)
+    assert "25 harmless texts are too few" in run("calibrate", path, "--fpr", "0.001", "--out", out).stderr
+    answer = run("calibrate", path, "--fpr", "0.05", "--out", out)
+    assert answer.code == 0
+    assert "1000 of 1050 harmless texts are repeats of others and were not counted" in answer.stderr
+    assert {origin: own["n_texts"] for origin, own in found(out).items()} == {"prompt": 25, "content": 25}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +171,7 @@ def test_a_file_of_another_artifact_is_refused_and_kept(run, lines, tmp_path, co
     answer = run(command, *options)
     assert (answer.code, answer.stdout) == (1, "")
     assert "has thresholds for the scores of large@" in answer.stderr
+    assert "keep them in another file: alknet-firewall calibrate --out FILE" in answer.stderr
     assert out.read_text() == changed
 
 

@@ -95,6 +95,13 @@ def test_unusable_rows_and_folders_in_use_are_errors_that_quote_no_text(run, tmp
     assert "is there already" in run("fit", data, "--out", tmp_path).stderr
 
 
+def test_rows_come_from_stdin_as_well(run, tmp_path):
+    lines = "".join(json.dumps({"text": row.text, "label": row.label}) + "\n" for row in rows(SUBTLE)[:10])
+    answer = run("fit", "-", "--origin", "content", "--out", tmp_path / "adapted", stdin=lines.encode())
+    assert answer.code == 1
+    assert "10 texts, " in answer.stderr
+
+
 def test_data_and_folder_must_be_named(run, subtle, tmp_path):
     assert run("fit", "--out", tmp_path / "adapted").code == 2
     assert run("fit", subtle).code == 2

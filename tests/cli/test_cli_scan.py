@@ -79,6 +79,10 @@ def test_nothing_to_scan_is_a_usage_error_even_when_something_is_piped_in(progra
         (["--input", "csv"], "--input"),
         (["--format", "xml"], "--format"),
         (["--unknown"], "--unknown"),
+        (["--sha256", "abc"], "not 64 hex digits"),
+        (["--revision", "main"], "Leave the revision out"),
+        (["--artifact", "org/name"], "needs a revision"),
+        (["--artifact", "org/name@one", "--revision", "two"], "has two revisions"),
     ],
 )
 def test_wrong_option_is_a_usage_error_that_names_it(run, options, words):
@@ -90,7 +94,7 @@ def test_wrong_option_is_a_usage_error_that_names_it(run, options, words):
 @pytest.mark.parametrize("rate", ["0.123", "nan", "-0.01"])
 def test_unknown_fpr_lists_those_there_are(run, embedded, rate):
     answer = run("scan", "-t", GARDEN, "--fpr", rate)
-    assert (answer.code, answer.stdout) == (1, "")
+    assert (answer.code, answer.stdout) == (2, "")
     for point in embedded.artifact.config.operating_points:
         assert f"{point.fpr:g}" in answer.stderr
 

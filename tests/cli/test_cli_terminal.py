@@ -34,6 +34,23 @@ def test_escapes_in_an_id_and_in_a_failing_name_do_not_reach_the_terminal(on_ter
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize("command", [["verify"], ["info"], ["doctor"], ["scan", "-t", "Good."]])
+def test_escapes_in_the_name_of_a_folder_do_not_reach_the_terminal(run, tmp_path, command):
+    answer = run(*command, "--artifact", tmp_path / "\x1b[2Jabsent")
+    assert answer.code == 1
+    assert "\\x1b[2Jabsent" in answer.stdout + answer.stderr
+    assert "\x1b" not in answer.stdout + answer.stderr
+
+
+def test_escapes_in_the_name_of_a_report_do_not_reach_the_terminal(run, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text(json.dumps({"text": "Good.", "label": 0, "origin": "prompt"}) + "\n")
+    answer = run("evaluate", rows, "--html", tmp_path / "\x1b[2Jreport.html")
+    assert (answer.code, "\x1b" in answer.stderr) == (0, False)
+    assert "prompt: 1 benign, 0 attacks" in answer.stdout
+    assert ", 1 text\n" in answer.stdout
+
+
 def test_colour_is_for_terminals(on_terminal, program):
     arguments = ("scan", "-t", "Good morning.", *FLAG_ALL)
     shown, _ = on_terminal(*arguments)

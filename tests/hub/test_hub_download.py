@@ -76,7 +76,7 @@ def test_other_commands_take_a_cached_artifact(downloaded, requests_made, comman
 
 def test_hub_id_without_revision_says_what_to_give(downloaded, requests_made):
     run = downloaded.client("scan", "--artifact", REPOSITORY, *TEXT)
-    assert (run.returncode, run.stdout) == (1, "")
+    assert (run.returncode, run.stdout) == (2, "")
     assert "needs a revision. Give the commit hash" in run.stderr
     assert downloaded.client.python("-c", TYPE_OF_ERROR, REPOSITORY, "").stdout == "InvalidInputError\n"
     assert requests_made() == []
@@ -90,8 +90,8 @@ def test_download_without_revision_is_a_usage_error(client):
 
 def test_download_takes_no_folder(client, tmp_path):
     run = client("download", str(tmp_path), "--revision", "v1")
-    assert run.returncode == 1
-    assert "not with a folder" in run.stderr
+    assert run.returncode == 2
+    assert "must be the Hub id org/name" in run.stderr
 
 
 NOT_FOUND = [

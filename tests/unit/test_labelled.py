@@ -56,7 +56,7 @@ BAD = {
     "empty": (row(text=""), "The text is empty"),
     "nul": (row(text=SECRET + "\0"), "NUL at character 37"),
     "surrogate": (row(text=SECRET + "\ud800"), "lone surrogate at character 37"),
-    "no-label": ({"text": SECRET, "origin": "prompt"}, "The label must be 0 or 1"),
+    "no-label": ({"text": SECRET, "origin": "prompt"}, "The object has no field 'label'"),
     "label-null": (row(label=None), "The label must be 0 or 1"),
     "label-2": (row(label=2), "The label must be 0 or 1"),
     "label-word": (row(label=SECRET), "The label must be 0 or 1"),

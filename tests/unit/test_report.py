@@ -42,6 +42,13 @@ def test_the_page_is_well_formed_and_has_every_plot_and_table(page):
     assert len(ids) == len(set(ids))
 
 
+def test_why_no_source_has_a_rate_is_said_once():
+    (part,) = report_of(sample(30, 10)).origins
+    (table,) = [table for table in tables(part) if table.title.startswith("Sources")]
+    assert table.title == "Sources (1 % FPR: 30 harmless texts are too few for this rate; at least 100 are needed)"
+    assert {row[-1] for row in table.rows} == {"-"}
+
+
 def test_every_reference_in_a_plot_finds_its_target(page):
     ids = set(re.findall(r' id="([^"]+)"', page))
     references = set(re.findall(r'(?:href="#|url\(#)([^")]+)', page))

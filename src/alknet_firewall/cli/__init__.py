@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 import click
 
@@ -17,6 +21,9 @@ from alknet_firewall.cli.parity import parity
 from alknet_firewall.cli.scan import scan
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What the system says when the output's disk takes no more; a reader that went away is click's own affair."""
 
 
 @click.group(context_settings=CONTEXT)
@@ -44,4 +51,20 @@ def main() -> None:
     """Run the command line under its own name, also as ``python -m alknet_firewall``."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a scanned text may have characters that the locale's encoding lacks
-    cli(prog_name="alknet-firewall")
+    try:
+        cli(prog_name="alknet-firewall")
+    except OSError as err:
+        if err.errno not in UNWRITABLE:
+            raise
+        _give_up(err)
+
+
+def _give_up(err: OSError) -> NoReturn:
+    """Say that the output cannot be written, and exit 1. What is still to be written goes nowhere, or Python would try once more."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    with suppress(OSError):  # stderr may lie on the same disk
+        click.echo(f"Error: The output cannot be written: {err.strerror}. Make room, or write it elsewhere.", err=True)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            os.dup2(nowhere, stream.fileno())
+    sys.exit(1)

@@ -19,6 +19,7 @@ from alknet_firewall.cli.options import (
     load_firewall,
     sha256_option,
     threads_option,
+    usage_errors,
 )
 from alknet_firewall.cli.output import printable
 
@@ -40,7 +41,7 @@ def info(artifact: Choice, threads: int | None, output: str) -> None:
       alknet-firewall info
       alknet-firewall info --artifact ./artifact --format json
     """
-    with friendly_errors():
+    with friendly_errors(), usage_errors():
         facts = _facts(artifact, threads)
     if output == "json":
         click.echo(json.dumps(facts, indent=2))
@@ -74,7 +75,7 @@ def verify(artifact: Choice, threads: int | None) -> None:
 
     firewall = load_firewall(artifact, threads)
     n_files = len(firewall.artifact.manifest.files)
-    click.echo(f"{firewall.artifact.id}: {n_files} files have the sha256 and size of the manifest")
+    click.echo(f"{printable(firewall.artifact.id)}: {n_files} files have the sha256 and size of the manifest")
     with friendly_errors():
         selftest = load_selftest(firewall.artifact.path(SELFTEST_FILE))
         result = run_selftest(firewall, selftest)
@@ -100,9 +101,13 @@ def download(repo_id: str, revision: str | None, sha256: str | None) -> None:
       alknet-firewall download org/name --revision 0123456789abcdef0123456789abcdef01234567
       HF_HUB_OFFLINE=1 alknet-firewall scan --artifact org/name --revision 0123... mail.txt
     """
+    from alknet_firewall.hub import is_hub_id
+
+    if not is_hub_id(repo_id.partition("@")[0]):
+        raise click.BadParameter("must be the Hub id org/name. A folder or an installed artifact needs no download.", param_hint="ORG/NAME")
     if revision is None and "@" not in repo_id:
         raise click.UsageError("Give the commit to fetch with --revision, or 'main' to take what is newest.")
-    with friendly_errors():
+    with friendly_errors(), usage_errors():
         click.echo(str(_fetched(repo_id, revision, sha256).folder))
 
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alknet_firewall.cli.inputs import Failure, Reader, Record
+from alknet_firewall.cli.inputs import STDIN, Failure, Reader, Record
 from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
-from alknet_firewall.cli.scan import judge
+from alknet_firewall.cli.scan import judge, verdicts_of
+from alknet_firewall.text import copies_key
 
 if TYPE_CHECKING:
     from alknet_firewall.firewall import Firewall
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from alknet_firewall.verdict import Origin
 
 KINDS = {".jsonl": "jsonl", ".ndjson": "jsonl"}
-"""How a file is read by its ending; any other holds one text a line."""
+"""How a file is read by its ending; any other is one text when it lies in a folder, and holds one text a line when it is named."""
 
 SHOWN_FAILURES = 10
 
@@ -40,7 +41,8 @@ SHOWN_FAILURES = 10
     "--input",
     "kind",
     type=click.Choice(["text", "lines", "jsonl"]),
-    help="A file is one text, or one text a line, or one JSON object a line.  [default: jsonl when its name ends so, else lines]",
+    help="A file is one text, or one text a line, or one JSON object a line.  [default: jsonl when its name ends so, "
+    "else text for those in a folder, and lines for one that is named]",
 )
 @click.option("--field", default="text", show_default=True, metavar="NAME", help="Field of the JSON objects that holds the text.")
 @click.option(
@@ -75,9 +77,11 @@ def calibrate(
       alknet-firewall calibrate pages/ mails.jsonl --origin content --out thresholds.json
       alknet-firewall scan --thresholds thresholds.json mail.txt
 
-    A folder stands for the files in it. An object of --input jsonl may have an "origin", which goes before --origin, and a
-    "label": those labelled as attacks are left out, and counted. Whatever origins occur are calibrated, each by itself, and
-    one that does not occur stays as it is in the file. A text that cannot be read is an error, and nothing is written.
+    A folder stands for the files in it, each of them one text, as 'scan' reads them; a file that is named holds one text a line.
+    Texts that are repeated, whatever their case and spaces, count once. An object of --input jsonl may have an "origin", which
+    goes before --origin, and a "label": those labelled as attacks are left out, and counted. Whatever origins occur are
+    calibrated, each by itself, and one that does not occur stays as it is in the file. A text that cannot be read is an error,
+    and nothing is written.
 
     The threshold lies just above the score that keeps a further text like these at or below the rate. How far the rate can be
     off is said as well. With n texts no rate below 1/(n + 1) can be kept to; asking for it is an error that says how many are needed.
@@ -91,12 +95,15 @@ def calibrate(
         if out.exists():
             load_thresholds(out, firewall.artifact.id)  # find out before the work that it cannot be written into
     records, n_attacks = _harmless(paths, kind, field, origin)
+    records, n_repeats = _different(records)
     scores = _scores(firewall, records, batch_size)
     with friendly_errors():
         chosen: dict[Origin, OwnThreshold] = {own: choose_threshold(found, fpr) for own, found in scores.items()}
         save_thresholds(out, firewall.artifact.id, chosen)
     if n_attacks:
         click.echo(f"{n_attacks} objects labelled as attacks were left out", err=True)
+    if n_repeats:
+        click.echo(f"{n_repeats} of {n_repeats + len(records)} harmless texts are repeats of others and were not counted", err=True)
     if output == "json":
         facts = {str(own): {**asdict(found), "artifact_threshold": firewall.threshold(own)} for own, found in chosen.items()}
         click.echo(json.dumps({"artifact": firewall.artifact.id, "file": str(out), "thresholds": facts}, indent=2))
@@ -132,12 +139,31 @@ def _harmless(paths: tuple[str, ...], kind: str | None, field: str, origin: Any)
 def _items(paths: tuple[str, ...], kind: str | None, field: str, origin: Any) -> Iterator[Record | Failure]:
     """The records of files and of the files in folders."""
     for path in paths:
-        folder = Path(path)
-        inside = sorted(str(own) for own in folder.rglob("*") if own.is_file()) if folder.is_dir() else [path]
-        if not inside:
+        inside = _files_in(path)
+        if inside == []:
             yield Failure(path, "This folder has no files. Name one that has some.")
-        for name in inside:
-            yield from Reader(kind or KINDS.get(Path(name).suffix.lower(), "lines"), field, origin).records((name,), ())
+        for name in [path] if inside is None else inside:
+            usual = KINDS.get(Path(name).suffix.lower(), "lines" if inside is None else "text")
+            yield from Reader(kind or usual, field, origin).records((name,), ())
+
+
+def _files_in(path: str) -> list[str] | None:
+    """The files in a folder, by name; None for what is no folder."""
+    try:
+        if not path or not Path(path).is_dir():
+            return None
+    except OSError:  # it will be reported when it is read
+        return None
+    names = sorted(str(own) for own in Path(path).rglob("*") if own.is_file())
+    return [f"./{name}" if name == STDIN else name for name in names]
+
+
+def _different(records: list[Record]) -> tuple[list[Record], int]:
+    """The first of each text and its copies, and how many more there were: a repeat is no further evidence."""
+    first: dict[tuple[Origin, str], Record] = {}
+    for record in records:
+        first.setdefault((record.origin, copies_key(record.text)), record)
+    return list(first.values()), len(records) - len(first)
 
 
 def _scores(firewall: Firewall, records: list[Record], batch_size: int) -> dict[Origin, list[float]]:
@@ -145,9 +171,8 @@ def _scores(firewall: Firewall, records: list[Record], batch_size: int) -> dict[
     progress = Progress(())
     scores: dict[Origin, list[float]] = defaultdict(list)
     results = judge(firewall, progress.watch(iter(records)), {"threshold": 1.0, "fpr": None, "batch_size": batch_size})
-    for result in results:
-        if not isinstance(result, Failure):
-            scores[result[0].origin].append(result[1].score)
+    for verdict in verdicts_of(results):
+        scores[verdict.origin].append(verdict.score)
     progress.clear()
     return dict(scores)
 

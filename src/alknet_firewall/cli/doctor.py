@@ -18,6 +18,7 @@ import click
 
 from alknet_firewall.cli.artifact import RUNTIME_PACKAGES, package_versions
 from alknet_firewall.cli.options import Choice, artifact_options, format_option
+from alknet_firewall.cli.output import printable
 from alknet_firewall.errors import AlknetFirewallError
 
 Status = Literal["pass", "warn", "fail"]
@@ -55,7 +56,8 @@ def doctor(artifact: Choice, output: str) -> None:
         steps.append(step)
         if output == "text":
             label = click.style(f"{step.status:<4}", fg=COLOURS[step.status])
-            click.echo(f"{label}  {step.name:<16} {step.found}" + (f"\n      {'':<16} {step.advice}" if step.advice else ""))
+            advice = f"\n      {'':<16} {printable(step.advice)}" if step.advice else ""
+            click.echo(f"{label}  {step.name:<16} {printable(step.found)}" + advice)
     if output == "json":
         click.echo(json.dumps([asdict(step) for step in steps], indent=2))
     sys.exit(1 if any(step.status == "fail" for step in steps) else 0)

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from alknet_firewall.cli.inputs import STDIN, Failure, Record
-from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.inputs import Failure, Record, labelled_rows
+from alknet_firewall.cli.options import (
+    Choice,
+    artifact_options,
+    format_option,
+    friendly_errors,
+    load_firewall,
+    threads_option,
+    thresholds_option,
+)
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
-from alknet_firewall.cli.scan import judge
-from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.cli.scan import judge, verdicts_of
+from alknet_firewall.thresholds import resolve_thresholds
 
 if TYPE_CHECKING:
     from alknet_firewall.figures import Evaluation, Judged
@@ -61,6 +68,7 @@ def parse_rates(ctx: click.Context, param: click.Parameter, value: str) -> tuple
 )
 @click.option("--show-text", is_flag=True, help="Show the texts of the worst mistakes, which are left out otherwise.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of the intervals' resampling.")
+@thresholds_option
 @artifact_options
 @click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
 @threads_option
@@ -72,6 +80,7 @@ def evaluate(
     html: Path | None,
     show_text: bool,
     seed: int,
+    thresholds: str | None,
     artifact: Choice,
     batch_size: int,
     threads: int | None,
@@ -87,13 +96,15 @@ def evaluate(
     Each line is a JSON object with "text" and "label" (0 or 1, "benign" or "attack"); it may have an "origin", which goes
     before --origin, and a "source", by which figures are split. Give texts that the artifact was not fitted on. A row that
     cannot be used is an error, and nothing is measured. Where there are too few texts for a figure, the report says so.
+    With --thresholds the figures "by default" are those of your own thresholds.
     """
     from alknet_firewall.evaluation import evaluate as measure
 
     if html:
         _check_html(html)
-    rows = _rows(paths, origin)
-    firewall = load_firewall(artifact, threads)
+    with friendly_errors():
+        rows = labelled_rows(paths, origin)  # before the model is loaded, so that a bad one costs no time
+    firewall = load_firewall(artifact, threads, resolve_thresholds(thresholds))
     judged = _judged(firewall, rows, paths, batch_size, show_text)
     with friendly_errors():
         report = measure(judged, firewall.artifact.config.operating_points, firewall.artifact.id, rates, seed=seed)
@@ -109,7 +120,9 @@ def _check_html(path: Path) -> None:
     with friendly_errors():
         require_matplotlib()
     if not path.parent.is_dir():
-        raise click.ClickException(f"{path}: there is no folder {path.parent}. Make it first, or name another file with --html.")
+        raise click.ClickException(
+            f"{printable(str(path))}: there is no folder {printable(str(path.parent))}. Make it first, or name another file with --html."
+        )
 
 
 def _write_html(path: Path, report: Evaluation) -> None:
@@ -122,25 +135,9 @@ def _write_html(path: Path, report: Evaluation) -> None:
         path.write_text(page, encoding="utf-8")
     except OSError as err:
         raise click.ClickException(
-            f"{path}: cannot be written: {err.strerror or type(err).__name__}. Name another file with --html."
+            f"{printable(str(path))}: cannot be written: {err.strerror or type(err).__name__}. Name another file with --html."
         ) from err
-    click.echo(f"report written to {path}", err=True)
-
-
-def _rows(paths: tuple[str, ...], origin: Any) -> list[LabelledText]:
-    """Every row of every file; read before the model is loaded, so that a bad one costs no time."""
-    from alknet_firewall.labelled import load_labelled, parse_labelled
-
-    rows = []
-    with friendly_errors():
-        for path in paths:
-            if path != STDIN:
-                rows += load_labelled(path, origin)
-            elif sys.stdin is None:
-                raise InvalidInputError("Standard input is closed. Pipe something in, or name files.")
-            else:
-                rows += parse_labelled(sys.stdin.buffer, STDIN, origin)
-    return rows
+    click.echo(f"report written to {printable(str(path))}", err=True)
 
 
 def _judged(firewall: Firewall, rows: list[LabelledText], paths: tuple[str, ...], batch_size: int, show_text: bool) -> list[Judged]:
@@ -150,7 +147,7 @@ def _judged(firewall: Firewall, rows: list[LabelledText], paths: tuple[str, ...]
     progress = Progress(() if any(path.endswith(".gz") for path in paths) else paths)  # packed bytes are no measure of progress
     records: Iterator[Record | Failure] = (Record(row.place, None, None, row.origin, row.text) for row in rows)
     options = {"threshold": None, "fpr": None, "batch_size": batch_size}
-    verdicts = (result[1] for result in judge(firewall, progress.watch(records), options) if not isinstance(result, Failure))
+    verdicts = verdicts_of(judge(firewall, progress.watch(records), options))
     judged = [
         Judged(
             label=row.label,
@@ -173,7 +170,7 @@ def _as_text(report: Evaluation) -> str:
     """The tables for a person."""
     from alknet_firewall.report import NOTES, heading, tables
 
-    blocks = [f"{printable(report.artifact)}, {report.n_texts} texts"]
+    blocks = [f"{printable(report.artifact)}, {report.n_texts} text{'' if report.n_texts == 1 else 's'}"]
     for part in report.origins:
         blocks += [click.style(heading(part), bold=True), *(_table(table) for table in tables(part) if table.title != "Reliability")]
     return "\n\n".join([*blocks, "\n".join(NOTES)])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alknet_firewall.cli.inputs import Record
+from alknet_firewall.cli.inputs import Record, labelled_rows
 from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
 from alknet_firewall.cli.output import printable
 from alknet_firewall.cli.progress import Progress
@@ -23,7 +23,7 @@ HEADER = ("left out", "benign", "attacks", "ROC AUC", "TPR at 1 % FPR", "TPR at 
 
 
 @click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="DATA.jsonl...")
+@click.argument("paths", nargs=-1, required=True, metavar="DATA.jsonl|-...")
 @click.option(
     "--out", type=click.Path(path_type=Path), required=True, metavar="DIR", help="Folder to write the adapted artifact to; new or empty."
 )
@@ -59,12 +59,13 @@ def fit(
     The shipped head is kept and only moved, as little as the texts allow. The table compares both on texts that the adapted
     one did not see. When it is worse there, nothing is written and the exit code is 1.
     """
-    from alknet_firewall.adapt import adapt, read_bags
+    from alknet_firewall.adapt import adapt, check_enough, read_bags
     from alknet_firewall.adapted import check_out, n_verdicts_changed, write_adapted
 
     with friendly_errors():
         check_out(out)
-        rows = _rows(paths, origin)
+        rows = labelled_rows(paths, origin)  # before the model is loaded, so that a bad one costs no time
+        check_enough(rows)
     firewall = load_firewall(artifact, threads)
     progress = Progress(paths)
     with friendly_errors():
@@ -90,16 +91,6 @@ def fit(
         return
     click.echo(f"\n{n_changed} of {n_cases} verdicts on the shipped self-test changed")
     click.echo(f"{printable(written.id)} written to {printable(str(out))}; use it with: --artifact {printable(str(out))}", err=True)
-
-
-def _rows(paths: tuple[str, ...], origin: Any) -> list[LabelledText]:
-    """Every row of every file; read before the model is loaded, so that a bad one costs no time."""
-    from alknet_firewall.adapt import check_enough
-    from alknet_firewall.labelled import load_labelled
-
-    rows = [row for path in paths for row in load_labelled(path, origin)]
-    check_enough(rows)
-    return rows
 
 
 def _watched(rows: list[LabelledText], progress: Progress) -> Iterator[LabelledText]:

@@ -8,14 +8,19 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from alknet_firewall.bounded import MAX_BYTES, MAX_OBJECT_BYTES, TOO_LONG, bounded_lines, read_at_most, whole_lines
 from alknet_firewall.errors import AlknetFirewallError, InvalidInputError
 from alknet_firewall.text import check_origin, check_text
 from alknet_firewall.verdict import Origin
 
+if TYPE_CHECKING:
+    from alknet_firewall.labelled import LabelledText
+
 STDIN = "-"
 ARGUMENT = "-t"
+CLOSED = "Standard input is closed. Pipe something in, or name files."
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,12 @@ class Reader:
         try:
             if path == STDIN:
                 if sys.stdin is None:
-                    yield Failure(STDIN, "Standard input is closed. Pipe something in, or name files.")
+                    yield Failure(STDIN, CLOSED)
                     return
                 yield from self._stream(STDIN, sys.stdin.buffer)
+                return
+            if not path:
+                yield Failure("''", "The path is empty. Name a file, or '-' for stdin.")
                 return
             if Path(path).is_dir():
                 yield Failure(path, "This is a directory. Name the files in it.")
@@ -86,14 +94,21 @@ class Reader:
                 yield from self._stream(path, stream)
         except OSError as err:
             yield Failure(path, f"Cannot be read: {err.strerror or type(err).__name__}. Check the path and its permissions.")
+        except InvalidInputError as err:
+            yield Failure(path, str(err))
 
     def _stream(self, source: str, stream: BinaryIO) -> Iterator[Record | Failure]:
         """The records of one open stream."""
         if self.kind == "text":
-            yield self._decoded(source, None, stream.read().removeprefix(codecs.BOM_UTF8))
+            content = read_at_most(stream, MAX_BYTES)
+            yield Failure(source, TOO_LONG) if content is None else self._decoded(source, None, content.removeprefix(codecs.BOM_UTF8))
             return
         n_records = 0
-        for number, raw in enumerate(stream, 1):
+        for number, raw in enumerate(bounded_lines(stream, MAX_OBJECT_BYTES if self.kind == "jsonl" else MAX_BYTES), 1):
+            if raw is None:
+                n_records += 1
+                yield Failure(f"{source}:{number}", TOO_LONG)
+                continue
             content = raw.removesuffix(b"\n").removesuffix(b"\r")
             if number == 1:
                 content = content.removeprefix(codecs.BOM_UTF8)
@@ -129,9 +144,33 @@ class Reader:
             return Failure(place, f"The object has no field {self.field!r}. Name the field that holds the text with --field.")
         try:
             origin = check_origin(value["origin"]) if value.get("origin") is not None else self.origin or "content"
+            _check_id(value.get("id"))
         except InvalidInputError as err:
             return Failure(place, str(err))
         return _record(source, line, value.get("id"), origin, value[self.field], value.get("label"))
+
+
+def _check_id(identifier: Any) -> None:
+    """Refuse an id that cannot be passed through: 1e999 is read as infinity, which is no JSON."""
+    try:
+        json.dumps(identifier, allow_nan=False)
+    except (ValueError, RecursionError):
+        raise InvalidInputError("The id has a number too large for JSON, or is nested too deeply. Write it as a string.") from None
+
+
+def labelled_rows(paths: tuple[str, ...], origin: Origin | None) -> list[LabelledText]:
+    """Every labelled row of files and of stdin; see :func:`alknet_firewall.labelled.parse_labelled`."""
+    from alknet_firewall.labelled import load_labelled, parse_labelled
+
+    rows = []
+    for path in paths:
+        if path != STDIN:
+            rows += load_labelled(path, origin)
+        elif sys.stdin is None:
+            raise InvalidInputError(CLOSED)
+        else:
+            rows += parse_labelled(whole_lines(sys.stdin.buffer, STDIN), STDIN, origin)
+    return rows
 
 
 def _record(source: str, line: int | None, identifier: Any, origin: Origin, text: object, label: Any = None) -> Record | Failure:

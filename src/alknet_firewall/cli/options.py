@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from alknet_firewall.errors import AlknetFirewallError
+from alknet_firewall.cli.output import printable
+from alknet_firewall.errors import AlknetFirewallError, InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,18 +92,49 @@ def format_option(*formats: str) -> Callable[[Command], Command]:
     return click.option("--format", "output", type=click.Choice(formats), default=formats[0], show_default=True, help="How to print.")
 
 
+def thresholds_option(command: Command) -> Command:
+    """Add ``--thresholds``."""
+    option = click.option(
+        "--thresholds",
+        metavar="FILE",
+        help="Use the thresholds that 'calibrate' wrote, for the origins it has; --threshold and --fpr go before it.  "
+        "[default: ALKNET_FIREWALL_THRESHOLDS]",
+    )
+    return option(command)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Print our own errors about options and variables as wrong usage, and exit 2.
+
+    Usage is what another command line or environment would mend, whatever the files and the network hold.
+    """
+    try:
+        yield
+    except InvalidInputError as err:
+        raise click.UsageError(_shown(err)) from err
+
+
 @contextmanager
 def friendly_errors() -> Iterator[None]:
     """Print our own errors as one line and exit 1, instead of a traceback."""
     try:
         yield
     except AlknetFirewallError as err:
-        raise click.ClickException(str(err)) from err
+        raise click.ClickException(_shown(err)) from err
+
+
+def _shown(err: AlknetFirewallError) -> str:
+    """The message as a terminal may show it, for it may name files and what an artifact calls itself."""
+    return "\n".join(map(printable, str(err).split("\n")))
 
 
 def load_firewall(artifact: Choice, threads: int | None = None, thresholds: str | Path | None = None) -> Firewall:
     """The firewall that the shared options describe; with thresholds of the user's own where these matter."""
     from alknet_firewall.firewall import Firewall
+    from alknet_firewall.threads import resolve_threads
 
     with friendly_errors():
-        return Firewall.from_pretrained(**asdict(artifact), threads=threads, thresholds=thresholds)
+        with usage_errors():
+            opened, n_threads = artifact.open(), resolve_threads(threads)
+        return Firewall(opened, threads=n_threads, thresholds=thresholds)

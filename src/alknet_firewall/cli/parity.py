@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from alknet_firewall.cli.options import Choice, artifact_options, format_option, friendly_errors, load_firewall, threads_option
+from alknet_firewall.cli.output import printable
 
 
 @click.command()
@@ -46,7 +47,7 @@ def parity(weights: Path, adapter: Path | None, artifact: Choice, threads: int |
     if output == "json":
         click.echo(json.dumps({"artifact": firewall.artifact.id, **report.as_dict()}, indent=2))
     else:
-        click.echo(f"{firewall.artifact.id} against torch fp32")
+        click.echo(f"{printable(firewall.artifact.id)} against torch fp32")
         gates = GATES[report.precision]
         for name, value in report.as_dict().items():
             if name not in ("failures", "passed"):

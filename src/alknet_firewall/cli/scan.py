@@ -16,12 +16,14 @@ from alknet_firewall.cli.options import (
     Choice,
     artifact_options,
     format_option,
-    friendly_errors,
     load_firewall,
     threads_option,
+    thresholds_option,
+    usage_errors,
 )
 from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, printable, summary
 from alknet_firewall.cli.progress import Progress
+from alknet_firewall.errors import AlknetFirewallError
 from alknet_firewall.thresholds import resolve_thresholds
 from alknet_firewall.verdict import Verdict
 
@@ -54,14 +56,16 @@ CHUNK_CHARACTERS = 200_000
 @format_option("text", "json", "jsonl")
 @click.option("--threshold", type=float, metavar="X", help="Flag scores at or above X, from 0 to 1.")
 @click.option("--fpr", type=float, metavar="X", help="Use the artifact's threshold for this false-positive rate; 'info' lists them.")
-@click.option(
-    "--thresholds",
-    metavar="FILE",
-    help="Use the thresholds that 'calibrate' wrote, for the origins it has; --threshold and --fpr go before it.  "
-    "[default: ALKNET_FIREWALL_THRESHOLDS]",
-)
+@thresholds_option
 @artifact_options
-@click.option("--batch-size", type=click.IntRange(min=1), default=8, show_default=True, metavar="N", help="Windows computed together.")
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=8,
+    show_default=True,
+    metavar="N",
+    help="Windows computed together; 1 judges each record as it comes, where 4 N are read ahead otherwise.",
+)
 @threads_option
 @click.option("--exit-zero", is_flag=True, help="Exit 0 even when something is flagged (failures still exit 1).")
 def scan(
@@ -106,8 +110,8 @@ def scan(
     if follow:
         _check_follow(paths, texts, kind, output)
     firewall = load_firewall(artifact, threads, resolve_thresholds(thresholds))
-    with friendly_errors():
-        if fpr is not None:
+    if fpr is not None:
+        with usage_errors():
             firewall.threshold("prompt", fpr)
     if follow:
         code = follow_stdin(firewall.stream(origin or "content", threshold=threshold, fpr=fpr), output)
@@ -120,17 +124,35 @@ def scan(
 
 
 def judge(firewall: Firewall, records: Iterator[Record | Failure], options: dict[str, Any]) -> Iterator[tuple[Record, Verdict] | Failure]:
-    """Judge records in chunks, keeping their order; failures pass through in their place.
+    """Judge records in chunks, keeping their order; failures pass through in their place, and what cannot be judged becomes one.
 
     Reading ahead lets windows of similar length share a batch; a batch of one gains nothing, so its records are judged as they come.
     """
     batch_size = options["batch_size"]
     while chunk := _chunk(records, 4 * batch_size if batch_size > 1 else 1):
         good = [item for item in chunk if isinstance(item, Record)]
-        with friendly_errors():
-            verdicts = iter(firewall.scan_batch([r.text for r in good], [r.origin for r in good], **options))
+        results = iter(_judged(firewall, good, options))
         for item in chunk:
-            yield (item, next(verdicts)) if isinstance(item, Record) else item
+            yield next(results) if isinstance(item, Record) else item
+
+
+def verdicts_of(results: Iterator[tuple[Record, Verdict] | Failure]) -> Iterator[Verdict]:
+    """The verdicts alone, where each is needed: a failure ends the program."""
+    for result in results:
+        if isinstance(result, Failure):
+            raise click.ClickException(f"{printable(result.place)}: {result.message}")
+        yield result[1]
+
+
+def _judged(firewall: Firewall, records: list[Record], options: dict[str, Any]) -> list[tuple[Record, Verdict] | Failure]:
+    """The records with their verdicts; one by one when together they cannot be judged, to find which cannot."""
+    try:
+        verdicts = firewall.scan_batch([r.text for r in records], [r.origin for r in records], **options)
+    except AlknetFirewallError as err:
+        if len(records) == 1:
+            return [Failure(records[0].place, str(err))]
+        return [result for record in records for result in _judged(firewall, [record], options)]
+    return list(zip(records, verdicts, strict=True))
 
 
 def _chunk(records: Iterator[Record | Failure], most: int) -> list[Record | Failure]:
