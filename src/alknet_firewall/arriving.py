@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, ClassVar
 
 from alknet_firewall.context import Context, Contexts
 from alknet_firewall.detector import Detector
+from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.judging import Judge
 from alknet_firewall.reader import Reader
 from alknet_firewall.stream import StreamGuard
+from alknet_firewall.stream.chunks import BYTES, Chunk
 from alknet_firewall.text import check_origin
 from alknet_firewall.verdict import Origin, Verdict
 
@@ -69,7 +72,8 @@ class Arriving(ABC):
         Returns
         -------
         Verdict
-            The same as that of ``scan``. A cancelled call ends at once, and its work with the windows that are being computed.
+            The same as that of ``scan``. A cancelled call ends at once, and its work with what is being done: the windows that are computed
+            together, a piece of the text, or the search for what is hidden in it.
 
         Raises
         ------
@@ -85,14 +89,15 @@ class Arriving(ABC):
             stop.set()
 
     async def astream(
-        self, chunks: AsyncIterable[str] | AsyncIterable[bytes] | Iterable[str] | Iterable[bytes], origin: Origin = "prompt", **options: Any
+        self, chunks: AsyncIterable[Chunk] | Iterable[Chunk], origin: Origin = "prompt", **options: Any
     ) -> AsyncIterator[Verdict]:
         """Judge one text while it arrives, and while the event loop goes on.
 
         Parameters
         ----------
-        chunks : iterable or asynchronous iterable of str or bytes
-            See :meth:`alknet_firewall.StreamGuard.feed`. Whoever made it closes it.
+        chunks : iterable or asynchronous iterable of str or of bytes
+            See :meth:`alknet_firewall.StreamGuard.feed`. Whoever made it closes it. One that is not asynchronous is asked in the
+            loop's threads.
         origin, **options
             As for ``stream``.
 
@@ -108,11 +113,15 @@ class Arriving(ABC):
         """
         import asyncio
 
+        if isinstance(chunks, (str, *BYTES)):
+            raise InvalidInputError("astream takes the chunks of a text. For a whole one use ascan(text), or put it in a list.")
         guard = await asyncio.to_thread(self.stream, origin, **options)  # a context given as str is read here
         if isinstance(chunks, AsyncIterable):
             async for chunk in chunks:
                 yield await asyncio.to_thread(guard.feed, chunk)
         else:
-            for chunk in chunks:
+            end: Any = object()
+            following: Callable[[], Chunk] = partial(next, iter(chunks), end)
+            while (chunk := await asyncio.to_thread(following)) is not end:
                 yield await asyncio.to_thread(guard.feed, chunk)
         yield await asyncio.to_thread(guard.close)

@@ -225,7 +225,7 @@ class Firewall(Arriving):
         batch_size : int
             Most windows that go through the graph together, at least 1.
         stop : threading.Event, optional
-            Once another thread sets it, no more windows are computed and the call ends with a CancelledError.
+            Once another thread sets it, nothing more is read or computed and the call ends with a CancelledError.
 
         Returns
         -------

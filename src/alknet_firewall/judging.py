@@ -142,7 +142,7 @@ def judge_texts(
     reader : Reader
     detectors : mapping of origin to Detector
     stop : threading.Event or None
-        Once it is set, no further windows are computed.
+        Once it is set, nothing further is read or computed.
     **options
         As for :meth:`alknet_firewall.reader.Reader.segments`.
 
@@ -158,11 +158,7 @@ def judge_texts(
     """
     n_windows = [0] * len(texts)
     rated: list[list[Rated]] = [[] for _ in texts]
-    for index, window in reader.segments(texts, [judge.origin for judge in judges], **options):
-        if stop is not None and stop.is_set():
-            from concurrent.futures import CancelledError
-
-            raise CancelledError
+    for index, window in reader.segments(texts, [judge.origin for judge in judges], stop=stop, **options):
         n_windows[index] += 1
         rated[index] += rate(window, detectors[judges[index].origin])
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from alknet_firewall.encoder import DEFAULT_PROVIDER, Encoder, Past
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError, ShapeError
 from alknet_firewall.pooling import POOLING, segment_ends, segment_features
 from alknet_firewall.tensors import FloatArray, IntArray, float_tensor
+from alknet_firewall.threads import check_going_on
 from alknet_firewall.tokenizer import Tokenizer
 from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
 from alknet_firewall.views import View, views
@@ -114,6 +116,7 @@ class Reader:
         batch_size: int = BATCH_SIZE,
         with_views: bool = False,
         pasts: Mapping[Origin, Past] | None = None,
+        stop: threading.Event | None = None,
     ) -> Iterator[tuple[int, list[Segment]]]:
         """Features of every segment of every window of texts, as the head sees them.
 
@@ -128,6 +131,8 @@ class Reader:
             Read the views of each text as well (:mod:`alknet_firewall.views`).
         pasts : mapping of origin to Past, optional
             What stands before the texts of each origin, instead of its prefix.
+        stop : threading.Event, optional
+            Once it is set, nothing further is read or computed.
 
         Yields
         ------
@@ -135,39 +140,53 @@ class Reader:
             Which text.
         segments : list of Segment
             The segments of one of its windows, in order. Windows come in any order.
+
+        Raises
+        ------
+        CancelledError
+            If it was told to stop.
         """
         _check_batch_size(batch_size)
         waiting: list[Window] = []
         for index, text in enumerate(texts):
-            waiting += self.windows(index, text)
+            check_going_on(stop)
+            waiting += self.windows(index, text, stop)
             if with_views:
-                waiting += [window for view in views(text) for window in self.view_windows(index, view)]
+                check_going_on(stop)
+                waiting += [window for view in views(text) for window in self.view_windows(index, view, stop)]
             if len(waiting) >= GROUP or index == len(texts) - 1:
-                yield from self._computed(waiting, origins, batch_size, pasts)
+                yield from self._computed(waiting, origins, batch_size, pasts, stop)
                 waiting = []
 
     def _computed(
-        self, windows: Sequence[Window], origins: Sequence[Origin], batch_size: int, pasts: Mapping[Origin, Past] | None
+        self,
+        windows: Sequence[Window],
+        origins: Sequence[Origin],
+        batch_size: int,
+        pasts: Mapping[Origin, Past] | None,
+        stop: threading.Event | None,
     ) -> Iterator[tuple[int, list[Segment]]]:
         """Segments of windows of texts of either origin."""
+        check_going_on(stop)
         for origin in self.pasts:
             chosen = [window for window in windows if origins[window.text] == origin]
             past = pasts[origin] if pasts and chosen else None
             for window, states in self.hidden_states(chosen, origin, batch_size=batch_size, past=past):
+                check_going_on(stop)
                 yield window.text, self.describe(window, states, origin)
 
-    def windows(self, index: int, text: str) -> Iterator[Window]:
+    def windows(self, index: int, text: str, stop: threading.Event | None = None) -> Iterator[Window]:
         """The windows of one text, in order; every token is in at least one. `index` says which text it is."""
-        tokens = self.tokenizer.encode(text)
+        tokens = self.tokenizer.encode(text, stop)
         config = self.config.window
         for start in window_starts(len(tokens.ids), config.size, config.stride):
             chosen = slice(start, start + config.size)
             yield Window(index, tokens.ids[chosen], tokens.offsets[chosen])
 
-    def view_windows(self, index: int, view: View) -> Iterator[Window]:
+    def view_windows(self, index: int, view: View, stop: threading.Event | None = None) -> Iterator[Window]:
         """The windows of one view; their offsets are those of the text that it is a view of."""
         starts, ends = np.asarray(view.starts, np.int64), np.asarray(view.ends, np.int64)
-        for window in self.windows(index, view.text):
+        for window in self.windows(index, view.text, stop):
             first, last = window.offsets[:, 0], np.maximum(window.offsets[:, 1] - 1, window.offsets[:, 0])
             first, last = np.minimum(first, len(starts) - 1), np.minimum(last, len(starts) - 1)
             offsets = np.stack([np.minimum(starts[first], starts[last]), np.maximum(ends[first], ends[last])], axis=1)

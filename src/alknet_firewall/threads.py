@@ -1,4 +1,4 @@
-"""How many threads a scan may use (floor 1, stdlib only).
+"""How many threads a scan may use, and what a thread is told (floor 1, stdlib only).
 
 ONNX Runtime sizes its pool by the host's cores, which in a container with a CPU quota means more threads than cores.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from pathlib import Path
 
 from alknet_firewall.errors import InvalidInputError
@@ -57,6 +58,25 @@ def available_cores(root: Path = Path("/")) -> int:
     affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
     quotas = [quota for folder in _cgroup_folders(root) if (quota := _quota(folder)) is not None]
     return max(1, min([affinity, *(math.ceil(quota) for quota in quotas)]))
+
+
+def check_going_on(stop: threading.Event | None) -> None:
+    """End work that nobody waits for any more.
+
+    Parameters
+    ----------
+    stop : threading.Event or None
+        Whoever waits sets it.
+
+    Raises
+    ------
+    CancelledError
+        If it is set.
+    """
+    if stop is not None and stop.is_set():
+        from concurrent.futures import CancelledError
+
+        raise CancelledError
 
 
 def _positive(value: int | str, name: str) -> int:

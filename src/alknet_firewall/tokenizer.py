@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -13,6 +14,7 @@ import numpy as np
 
 from alknet_firewall.errors import AlknetFirewallError, ArtifactCorruptError, ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.tensors import IntArray
+from alknet_firewall.threads import check_going_on
 
 LOOKAHEAD = 2
 """Characters after a word that can decide where it ends: ``'r`` is a word of one kind before an ``e`` and of another before anything else,
@@ -108,13 +110,15 @@ class Tokenizer:
         """Number of token ids."""
         return int(self._tokenizer.get_vocab_size())
 
-    def encode(self, text: str) -> Tokens:
+    def encode(self, text: str, stop: threading.Event | None = None) -> Tokens:
         """Tokens of the whole text.
 
         Parameters
         ----------
         text : str
             Any text without lone surrogates.
+        stop : threading.Event, optional
+            Once it is set, a long text is read no further.
 
         Returns
         -------
@@ -124,15 +128,18 @@ class Tokenizer:
         ------
         InvalidInputError
             If the tokenizer refuses the text.
+        CancelledError
+            If it was told to stop.
         """
         if len(text) <= PIECE or not self.splits_locally:
             return _tokens(self._encoding(text))
-        return self._encode_pieces(text)
+        return self._encode_pieces(text, stop)
 
-    def _encode_pieces(self, text: str) -> Tokens:
+    def _encode_pieces(self, text: str, stop: threading.Event | None) -> Tokens:
         """Tokens of a long text, piece by piece: the library takes hundreds of bytes a token while it works."""
         parts, start, size = [], 0, PIECE
         while start + size < len(text):
+            check_going_on(stop)
             settled = self.encode_settled(text[start : start + size])
             if not len(settled):
                 size *= 2

@@ -140,7 +140,7 @@ def test_eight_threads_share_one_session_and_get_the_scores_of_one():
 FORKED = """
 import os, sys
 from multiprocessing import get_context
-from alknet_firewall import Firewall
+from alknet_firewall import Firewall, InvalidInputError
 
 TEXT = "The tram to the harbour leaves from platform four every ten minutes. " * 4
 firewall = Firewall.from_pretrained(threads=2)
@@ -168,12 +168,25 @@ def drop():
 def nested():
     return child() and fork(child)
 
+def streams():
+    \"\"\"A guard that is idle goes on in the child; one that was in use there has no verdict. Neither is waited for.\"\"\"
+    idle, used = firewall.stream(), firewall.stream()
+    idle.feed("The tram ")
+    with used._lock:
+        return fork(lambda: idle.feed("leaves at nine.") is idle.verdict and not idle.close().flagged and refused(used.close))
+
+def refused(work):
+    try:
+        work()
+    except InvalidInputError:
+        return True
+
 def pool():
     with get_context("fork").Pool(2) as workers:
         return all(workers.starmap(child, [()] * 6))
 
 good = {"used": lambda: fork(child), "unused": lambda: fork(lambda: True), "dropped": lambda: fork(drop),
-        "forked again": lambda: fork(nested), "pool": pool}[sys.argv[1]]()
+        "forked again": lambda: fork(nested), "pool": pool, "streams": streams}[sys.argv[1]]()
 assert good, "the child failed"
 assert same() and firewall.reader.encoder._session is session, "the parent lost its session"
 """
@@ -182,7 +195,7 @@ NEEDS_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system doe
 
 
 @NEEDS_FORK
-@pytest.mark.parametrize("way", ["used", "unused", "dropped", "forked again", "pool"])
+@pytest.mark.parametrize("way", ["used", "unused", "dropped", "forked again", "pool", "streams"])
 def test_a_forked_child_scans_like_its_parent_and_ends(way):
     """The parent has scanned with two threads, which the child does not have; a hang is a failure."""
     quiet = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORKED, way]  # Python 3.12 warns of any fork beside threads

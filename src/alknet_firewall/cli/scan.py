@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from alknet_firewall.cli.follow import follow_stdin
 from alknet_firewall.cli.inputs import STDIN, Failure, Reader, Record
@@ -52,7 +53,9 @@ CHUNK_CHARACTERS = 200_000
     help="A file is one text, or one text a line, or one JSON object a line.",
 )
 @click.option("--field", default="text", show_default=True, metavar="NAME", help="Field of the JSON objects that holds the text.")
-@click.option("--follow", is_flag=True, help="Judge stdin while it arrives: a line whenever the verdict turns, and one at the end.")
+@click.option(
+    "--follow", is_flag=True, help="Judge stdin while it arrives: a line whenever the verdict turns, and one at the end or at Ctrl-C."
+)
 @format_option("text", "json", "jsonl")
 @click.option("--threshold", type=float, metavar="X", help="Flag scores at or above X, from 0 to 1.")
 @click.option("--fpr", type=float, metavar="X", help="Use the artifact's threshold for this false-positive rate; 'info' lists them.")
@@ -96,6 +99,9 @@ def scan(
 
     An object of --input jsonl may have an "id", which is passed through, and an "origin", which goes before --origin.
     Empty lines are passed over. What cannot be scanned is reported on stderr and never counts as not flagged.
+
+    With --follow, a pause of 0.3 seconds has all judged that came, Ctrl-C is the end of the text, and the exit code is 3 when it was
+    flagged at any time.
 
     \b
     Exit codes:
@@ -180,6 +186,10 @@ def _check_follow(paths: tuple[str, ...], texts: tuple[str, ...], kind: str, out
         raise click.UsageError("--follow reads stdin: give '-' and nothing else to scan.")
     if kind != "text" or output == "json":
         raise click.UsageError("--follow reads one text, and prints text or jsonl: leave --input out, and take --format jsonl.")
+    context = click.get_current_context()
+    for name in ("field", "batch_size"):  # a variable may set them for every scan; who gives them here expects something
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--follow has no use for --{name.replace('_', '-')}: leave it out.")
 
 
 def _print(results: Iterator[tuple[Record, Verdict] | Failure], output: str, progress: Progress) -> int:

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Iterator
+import weakref
+from collections.abc import Iterator
 from contextlib import contextmanager
 from io import StringIO
 
 from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import Past
 from alknet_firewall.errors import InvalidInputError
-from alknet_firewall.judging import Judge, Rated, rate
-from alknet_firewall.reader import Reader, Segment
-from alknet_firewall.stream.chunks import Chunks
-from alknet_firewall.stream.readings import ArrivingViews
-from alknet_firewall.stream.tally import Tally
-from alknet_firewall.stream.tokens import ArrivingTokens
-from alknet_firewall.stream.windows import ArrivingWindows
-from alknet_firewall.tokenizer import Tokens
+from alknet_firewall.judging import Judge
+from alknet_firewall.reader import Reader
+from alknet_firewall.stream.chunks import Chunk, Chunks
+from alknet_firewall.stream.progress import Progress
 from alknet_firewall.verdict import Verdict
 
 EXACT_CHARACTERS = 1_000_000
 """Up to this length a stream's text is kept, and its last verdict is that of a scan. A longer one is read on but no longer kept, so
 what is hidden in it is read in stretches only (:mod:`alknet_firewall.stream.readings`)."""
 
-TOGETHER = 32
-"""Tokens that are read at a time at first, a few segments: fewer cost nearly as much. Later up to an eighth of what has been read waits."""
+STEP = 32
+"""Characters that are taken at a time, counted from the start of the text: so what is known, and when, does not depend on the chunks."""
 
 
 class StreamGuard:
@@ -37,9 +35,12 @@ class StreamGuard:
     ----------
     verdict : Verdict
         What is known so far. Until anything has been read it has a score of 0.0 and no windows, and is not flagged.
+    judged_at : int
+        How many characters had arrived when that was known: a multiple of :data:`STEP` whatever the chunks, unless :meth:`peek` or
+        :meth:`close` gave it.
     flagged_at : int or None
-        How many characters had arrived when it was first flagged. It stays, though a later verdict may take the flag back: a score falls
-        as harmless text follows, and the end of what has arrived is read anew with what comes after it.
+        The same of the first verdict that was flagged. It stays, though a later verdict may take the flag back: a score falls as harmless
+        text follows, and the end of what has arrived is read anew with what comes after it.
     n_characters : int
         How many have arrived.
 
@@ -64,37 +65,43 @@ class StreamGuard:
             raise InvalidInputError(
                 "This artifact's tokenizer needs whole texts. Collect the chunks and use scan, or take another artifact."
             )
-        self.verdict = judge.nothing_read()
+        self.judged_at = 0
         self.flagged_at: int | None = None
-        self._reader, self._detector, self._judge, self._past = reader, detector, judge, past
-        self._tokens = ArrivingTokens(reader.tokenizer, TOGETHER)
-        self._windows = ArrivingWindows(reader, judge.origin, past)
-        self._views = ArrivingViews(reader, judge.origin, past) if with_views else None
-        self._plain, self._hidden = Tally(judge), Tally(judge)
-        self._text: StringIO | None = StringIO()
+        self._verdict = judge.nothing_read()
+        self._progress = Progress(reader, detector, judge, past, with_views=with_views)
         self._chunks = Chunks()
+        self._rest, self._n_taken, self._peeked_at = "", 0, 0
+        self._text: StringIO | None = StringIO()
         self._state = "open"
         self._lock = threading.Lock()
+        _guards.add(self)
+
+    @property
+    def verdict(self) -> Verdict:
+        """What is known so far; an InvalidInputError when the stream had a chunk that could not be judged."""
+        self._check_unbroken()
+        return self._verdict
 
     @property
     def n_characters(self) -> int:
         """How many characters have arrived."""
         return self._chunks.n_characters
 
-    def feed(self, chunk: str | bytes) -> Verdict:
+    def feed(self, chunk: Chunk) -> Verdict:
         """Take more text.
 
         Parameters
         ----------
-        chunk : str or bytes
+        chunk : str, bytes, bytearray or memoryview
             May be empty, and may end anywhere: within a word, an emoji, an escape, and, in bytes, within a character. Bytes are UTF-8; a
             mark of that at their start is none of the text.
 
         Returns
         -------
         Verdict
-            What is known so far. Tokens wait until there are enough to be worth a look, so the last 32 or so have not been read yet; in a
-            long text the last 128.
+            What is known so far; when the text was flagged within the chunk and is not at its end, what was known then. Tokens wait until
+            there are enough to be worth a look, so the last 32 or so have not been read yet; in a long text the last 128. :meth:`peek`
+            reads them.
 
         Raises
         ------
@@ -104,12 +111,36 @@ class StreamGuard:
         with self._lock, self._unless_broken():
             text = self._chunks.feed(chunk)
             self._keep(text)
-            tokens, hidden = self._tokens.feed(text), self._views.feed(text) if self._views else []
-            if len(tokens) or hidden:
-                self._read(tokens)
-                self._find(hidden)
-                self._judge_so_far(rate(self._windows.open, self._detector))
-            return self.verdict
+            self._rest += text
+            n_now = len(self._rest) - len(self._rest) % STEP
+            found = [self._step(self._rest[at : at + STEP]) for at in range(0, n_now, STEP)]
+            self._rest = self._rest[n_now:]
+            return next((verdict for verdict in (self._verdict, *found) if verdict.flagged), self._verdict)
+
+    def peek(self) -> Verdict:
+        """Judge what still waits as well, as if the text ended here, though it may go on.
+
+        For when nothing comes for a while: a line of a log, a message in a conversation. It costs the reading of what waits and a search for
+        what is hidden, some ten milliseconds and in a long text up to a hundred, if anything has arrived since the last time. It changes no
+        later verdict, except that no flag is taken back before as much has been read.
+
+        Returns
+        -------
+        Verdict
+            What is known of all that has arrived. What is hidden is looked for in the last :data:`.readings.STRETCH` characters.
+
+        Raises
+        ------
+        InvalidInputError
+            If a chunk before could not be judged.
+        """
+        with self._lock:
+            if self._state != "closed":
+                with self._unless_broken():
+                    if self.n_characters > self._peeked_at:
+                        self._peeked_at = self.n_characters
+                        self._tell(self._progress.peek(self._rest), self.n_characters)
+            return self._verdict
 
     def close(self) -> Verdict:
         """Read what still waits, as the text ends here.
@@ -127,27 +158,41 @@ class StreamGuard:
             If nothing arrived, the bytes end within a character, or a chunk before could not be judged.
         """
         with self._lock:
-            if self._state == "closed":
-                return self.verdict
-            with self._unless_broken():
-                self._read_end()
-                return self.verdict
+            if self._state != "closed":
+                with self._unless_broken():
+                    self._chunks.close()
+                    whole = self._text.getvalue() if self._text is not None else None
+                    self._tell(self._progress.close(self._rest, whole), self.n_characters)
+                    self._state, self._text = "closed", None
+            return self._verdict
 
-    def _read_end(self) -> None:
-        """Read what waits, and the text as a whole."""
-        self._chunks.close()
-        self._read(self._tokens.close())
-        self._add(self._windows.close())
-        if self._text is not None:
-            self._read_again(self._text.getvalue())
-        self._judge_so_far([])
-        self._state, self._text = "closed", None
+    def _step(self, part: str) -> Verdict:
+        """Take the next :data:`STEP` characters."""
+        self._n_taken += len(part)
+        verdict = self._progress.step(part)
+        if self._n_taken > EXACT_CHARACTERS:
+            self._progress.shrink()
+        if verdict is not None and (verdict.flagged or self._progress.n_read >= self._peeked_at):  # who knows less takes no flag back
+            self._tell(verdict, self._n_taken)
+        return self._verdict
+
+    def _tell(self, verdict: Verdict, at: int) -> None:
+        """Let a verdict be what is known."""
+        self._verdict, self.judged_at = verdict, at
+        if verdict.flagged and self.flagged_at is None:
+            self.flagged_at = at
+
+    def _keep(self, text: str) -> None:
+        """Keep the text while it is short enough."""
+        if self.n_characters > EXACT_CHARACTERS:
+            self._text = None
+        elif self._text is not None:
+            self._text.write(text)
 
     @contextmanager
     def _unless_broken(self) -> Iterator[None]:
         """Let nothing follow what went wrong: part of the text would be missing."""
-        if self._state == "broken":
-            raise InvalidInputError("A chunk of this stream could not be judged, so the stream has no verdict. Begin another one.")
+        self._check_unbroken()
         if self._state == "closed":
             raise InvalidInputError("The stream is closed. Begin another one for another text.")
         try:
@@ -156,45 +201,22 @@ class StreamGuard:
             self._state = "broken"
             raise
 
-    def _keep(self, text: str) -> None:
-        """Keep the text while it is short enough."""
-        if self.n_characters > EXACT_CHARACTERS:
-            self._text = None
-            self._plain.shrink()
-            self._hidden.shrink()
-        elif self._text is not None:
-            self._text.write(text)
+    def _check_unbroken(self) -> None:
+        """Say nothing of a text of which a part is missing."""
+        if self._state == "broken":
+            raise InvalidInputError("The stream has no verdict, as a call before ended with an error. Begin another one.")
 
-    def _read(self, tokens: Tokens) -> None:
-        """Read tokens as they stand."""
-        for window in self._windows.feed(tokens):
-            self._add(window)
 
-    def _add(self, window: list[Segment]) -> None:
-        """Count a window of the text itself."""
-        if window:
-            self._plain.add(rate(window, self._detector), self._plain.n_segments)
+_guards: weakref.WeakSet[StreamGuard] = weakref.WeakSet()
 
-    def _find(self, windows: Iterable[list[Segment]]) -> None:
-        """Count windows of views."""
-        for window in windows:
-            self._hidden.add(rate(window, self._detector), self._plain.n_segments)
 
-    def _read_again(self, text: str) -> None:
-        """Put in place of what was read in parts what only the whole text shows."""
-        if not self._tokens.is_exact:
-            self._plain = Tally(self._judge)
-            for _, window in self._reader.segments([text], [self._judge.origin], pasts={self._judge.origin: self._past}):
-                self._add(window)
-        if self._views:
-            self._hidden = Tally(self._judge)
-            self._find(self._views.close(text))
+def _after_fork_in_child() -> None:
+    """A guard that another thread was using has that thread no longer: its lock is free, and what was half read is no verdict."""
+    for guard in list(_guards):
+        if guard._lock.locked() and guard._state == "open":  # noqa: SLF001 - this module's own
+            guard._state = "broken"  # noqa: SLF001
+        guard._lock = threading.Lock()  # noqa: SLF001
 
-    def _judge_so_far(self, open_window: list[Rated]) -> None:
-        """Renew the verdict."""
-        rated = [*self._plain.kept, *self._hidden.kept, *open_window]
-        if rated:
-            n_windows = self._plain.n_windows + self._hidden.n_windows + bool(open_window)
-            self.verdict = self._judge.verdict(rated, max(1, self._plain.n_segments + len(open_window)), n_windows)
-        if self.verdict.flagged and self.flagged_at is None:
-            self.flagged_at = self.n_characters
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork_in_child)

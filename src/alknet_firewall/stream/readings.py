@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from copy import copy
 
 from alknet_firewall.encoder import Past
 from alknet_firewall.reader import Reader, Segment
@@ -42,20 +43,36 @@ class ArrivingViews:
             The segments of each window of what is found in it now and was not before.
         """
         found: list[list[Segment]] = []
-        for at in range(0, len(chunk), STEP):
-            part = chunk[at : at + STEP]
-            self._recent = (self._recent + part)[-STRETCH:]
-            self._n_characters += len(part)
-            if self._n_characters >= self._due:
-                self._due = self._n_characters + min(STEP, max(FIRST_STEP, self._n_characters // 2))
-                start = self._n_characters - len(self._recent)
-                found += self._read([_moved(view, start) for view in views(self._recent)])
+        at = 0
+        while at < len(chunk):
+            part = chunk[at : at + self._due - self._n_characters]
+            at += len(part)
+            self._take(part)
+            if self._n_characters == self._due:
+                self._due += min(STEP, max(FIRST_STEP, self._n_characters // 2))
+                found += self._search()
         return found
+
+    def peek(self, more: str) -> list[list[Segment]]:
+        """What :meth:`feed` would give with `more`, a few characters, if it were to search now; nothing is taken."""
+        ahead = copy(self)
+        ahead._take(more)  # noqa: SLF001 - a copy of this one
+        return ahead._search()  # noqa: SLF001
 
     def close(self, text: str) -> list[list[Segment]]:
         """The segments of each window of the views of the whole text; what was found last is not computed again."""
         self._read(views(text))
         return [window for windows in self._known.values() for window in windows]
+
+    def _take(self, part: str) -> None:
+        """Move on by at most :data:`STEP` characters."""
+        self._recent = (self._recent + part)[-STRETCH:]
+        self._n_characters += len(part)
+
+    def _search(self) -> list[list[Segment]]:
+        """The windows of what is found at the end of what has arrived and was not before."""
+        start = self._n_characters - len(self._recent)
+        return self._read([_moved(view, start) for view in views(self._recent)])
 
     def _read(self, found: Sequence[View]) -> list[list[Segment]]:
         """Keep the windows of views in mind, and return those of views that were not among the ones before."""

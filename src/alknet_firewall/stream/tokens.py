@@ -61,6 +61,11 @@ class ArrivingTokens:
         self._take(settled)
         return self._give(len(self._ready) // together * together)
 
+    def peek(self, more: str) -> Tokens:
+        """All tokens that would be left, were `more` the end of the text; they go on waiting."""
+        tokens = self._tokenizer.encode(self._waiting + more)
+        return joined(self._ready, self._placed(tokens))
+
     def close(self) -> Tokens:
         """All tokens that are left, as the text ends here."""
         self._take(self._tokenizer.encode(self._waiting))
@@ -68,9 +73,12 @@ class ArrivingTokens:
 
     def _take(self, tokens: Tokens) -> None:
         """Exchange the first characters that wait for their tokens."""
-        start = self.n_characters - len(self._waiting)
-        self._ready = joined(self._ready, Tokens(tokens.ids, tokens.offsets + np.int64(start)))
+        self._ready = joined(self._ready, self._placed(tokens))
         self._waiting, self._unread = self._waiting[_end(tokens) :], 0
+
+    def _placed(self, tokens: Tokens) -> Tokens:
+        """Tokens of what waits, their offsets counted from the start of the text."""
+        return Tokens(tokens.ids, tokens.offsets + np.int64(self.n_characters - len(self._waiting)))
 
     def _give(self, n_tokens: int) -> Tokens:
         """Give out tokens that are ready."""

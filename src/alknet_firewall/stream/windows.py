@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from typing import cast
 
 import numpy as np
@@ -63,6 +64,12 @@ class ArrivingWindows:
             if self._n_open == self._size:
                 yield self._segments()
         self.open = self._segments() if 0 < self._n_open < self._size else []
+
+    def peek(self, tokens: Tokens) -> list[list[Segment]]:
+        """The segments of each window that the next tokens would go on with, an open one last; nothing is taken."""
+        ahead = copy(self)
+        ahead._states = self._states.copy()  # noqa: SLF001 - a copy of this one, and the one thing in it that is written into
+        return [*ahead.feed(tokens), *([ahead.open] if ahead.open else [])]
 
     def close(self) -> list[Segment]:
         """The segments of the last window of a text that ends here; empty when :meth:`feed` gave them."""
