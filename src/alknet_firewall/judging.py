@@ -11,7 +11,7 @@ import numpy as np
 
 from alknet_firewall.config import ArtifactConfig, Calibration
 from alknet_firewall.detector import Detector, calibrated, probabilities
-from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
 from alknet_firewall.reader import Reader, Segment
 from alknet_firewall.text import check_origin, check_threshold
 from alknet_firewall.thresholds import OwnThreshold
@@ -70,8 +70,19 @@ class Judge:
     revision: str | None = None
 
     def spans(self, rated: Sequence[Rated], n_segments: int) -> list[Span]:
-        """Segments with their scores, in the same order, for a text of `n_segments` segments."""
+        """Segments with their scores, in the same order, for a text of `n_segments` segments.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If a score is not a number: it would be below every threshold.
+        """
         scores = calibrated(np.array([segment.logit for segment in rated]), n_segments, self.calibration)
+        if not np.isfinite(scores).all():
+            raise ArtifactCorruptError(
+                f"{self.artifact}: its calibration for origin {self.origin} gives a score that is not a number. "
+                "Fetch or build the artifact again."
+            )
         return [Span(s.start, s.end, float(score), s.view) for s, score in zip(rated, scores, strict=True)]
 
     def is_suspicious(self, span: Span) -> bool:
@@ -107,6 +118,11 @@ class Judge:
         Returns
         -------
         Verdict
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If a score is not a number.
         """
         spans = self.spans(rated, n_segments)
         flagged = [span for span in spans if self.is_suspicious(span)]

@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from alknet_firewall import Firewall, InvalidInputError, Span
+from alknet_firewall import ArtifactCorruptError, Firewall, InvalidInputError, Span
+from alknet_firewall.config import Calibration
 from alknet_firewall.detector import calibrated
 from alknet_firewall.firewall import BATCH_TOLERANCE
+from alknet_firewall.judging import Judge, Rated
 from alknet_firewall.text import MAX_CHARACTERS
 from alknet_firewall.verdict import merge_spans
 from alknet_firewall.windows import window_starts
@@ -226,6 +228,12 @@ def test_the_worst_stretch_is_where_its_span_says(embedded):
     assert verdict.score == pytest.approx(scores.max(), abs=1e-6)
     assert sum(span.end - span.start for span in verdict.spans) < len(text) / 2
     assert any(span.start <= worst.start and worst.end <= span.end for span in verdict.spans)
+
+
+def test_a_score_that_is_not_a_number_is_an_error_and_no_verdict():
+    judge = Judge("prompt", 0.5, Calibration(1.0, math.nan, 0.0, 1.0), "small@0123456789ab")
+    with pytest.raises(ArtifactCorruptError, match=r"small@0123456789ab.*origin prompt.*not a number"):
+        judge.verdict([Rated(0, 4, 1.0)], 1, 1)
 
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.5])

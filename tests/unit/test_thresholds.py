@@ -133,7 +133,7 @@ def document(**changes):
         (document(thresholds={"prompt": {"threshold": 0.5}}), "misses"),
         (document(thresholds={"system": GOOD}), "origin must be one of"),
         (document(thresholds={"prompt": {**GOOD, "threshold": 1.5}}), "from 0 to 1"),
-        (document(thresholds={"prompt": {**GOOD, "threshold": math.nan}}), "from 0 to 1"),
+        (document(thresholds={"prompt": {**GOOD, "threshold": math.nan}}), "threshold must be a finite number"),
         (document(thresholds={}), "at least one"),
         (document(schema_version=2), "schema_version 2"),
     ],
