@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -99,7 +100,7 @@ class Reader:
         _check_fit(artifact, self.pasts)
         self.wordings = {origin: Wording.from_tensors(tensors, origin, where) for origin in ORIGINS}
         self.tokenizer = Tokenizer.load(artifact.path(TOKENIZER_FILE))
-        self.encoder = Encoder(artifact.path(MODEL_FILE), threads, provider)
+        self.encoder = Encoder(artifact.path(MODEL_FILE), threads, provider, partial(artifact.check_unchanged, MODEL_FILE))
 
     @property
     def n_features(self) -> int:

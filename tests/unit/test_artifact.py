@@ -175,6 +175,20 @@ def test_a_folder_in_place_of_a_file_is_named(name, light_copy):
     refused(light_copy, name)
 
 
+@pytest.mark.parametrize("name", [MODEL_FILE, DETECTOR_FILE, TOKENIZER_FILE])
+def test_a_file_that_is_changed_after_it_was_verified_is_not_used(name, artifact_copy, change_file):
+    artifact = load_artifact(artifact_copy)
+    change_file(artifact_copy / name, lambda content: content + b" ")
+    with pytest.raises(ArtifactCorruptError, match=re.escape(str(artifact_copy / name))):
+        Firewall(artifact, threads=1)
+
+
+def test_a_file_that_was_only_touched_is_used(artifact_copy):
+    artifact = load_artifact(artifact_copy)
+    (artifact_copy / TOKENIZER_FILE).touch()
+    assert Firewall(artifact, threads=1).artifact is artifact
+
+
 # The manifest
 
 NO_JSON = {
@@ -198,7 +212,7 @@ def test_a_manifest_that_is_no_object_is_named(document, light_copy, change_file
     refused(light_copy, MANIFEST_FILE, "must be an object")
 
 
-@pytest.mark.parametrize("version", [0, 3, 5, 4.0, True, "4", None])
+@pytest.mark.parametrize("version", [0, 4, 6, 5.0, True, "5", None])
 @pytest.mark.parametrize("name", [MANIFEST_FILE, CONFIG_FILE])
 def test_another_schema_version_is_named(name, version, edit_json):
     folder = edit_json(name, lambda document: {**document, "schema_version": version})
