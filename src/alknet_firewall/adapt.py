@@ -228,7 +228,7 @@ def _spread(keys: Sequence[Hashable], labels: Sequence[int]) -> IntArray:
     for key, label in zip(keys, labels, strict=True):
         members[key][label] += 1
     total, filled, chosen = Counter(labels), [Counter[int]() for _ in range(FOLDS)], {}
-    for key in sorted(members, key=lambda k: (-members[k].total(), zlib.crc32(str(k).encode("utf-8")))):
+    for key in sorted(members, key=lambda k: (-members[k].total(), zlib.crc32(str(k).encode("utf-8", "surrogatepass")))):
         own = members[key]
         fold = min(range(FOLDS), key=lambda f: (sum(own[n] * filled[f][n] / total[n] for n in own), filled[f].total()))
         filled[fold] += own
