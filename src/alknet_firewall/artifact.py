@@ -162,10 +162,9 @@ def check_sha256(sha256: str | None) -> str | None:
     InvalidInputError
         If it is not 64 hex digits.
     """
-    if sha256 is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
-        raise InvalidInputError(
-            f"The sha256 to pin is not 64 hex digits (it has {len(sha256)} characters). 'alknet-firewall info' shows it as manifest_sha256."
-        )
+    if sha256 is not None and not (isinstance(sha256, str) and re.fullmatch(r"[0-9A-Fa-f]{64}", sha256)):
+        found = f"it has {len(sha256)} characters" if isinstance(sha256, str) else f"it is {type(sha256).__name__}"
+        raise InvalidInputError(f"The sha256 to pin is not 64 hex digits ({found}). 'alknet-firewall info' shows it as manifest_sha256.")
     return None if sha256 is None else sha256.lower()
 
 

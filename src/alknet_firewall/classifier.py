@@ -188,7 +188,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _load(self) -> Firewall:
         """The artifact, loaded once; other parameters load it anew."""
-        asked = (None if self.artifact is None else str(self.artifact), self.threads)
+        asked = (self.artifact, self.threads)
         kept: tuple[Any, Firewall] | None = getattr(self, "_firewall", None)
         if kept is None or kept[0] != asked:
             kept = self._firewall = asked, Firewall.from_pretrained(self.artifact, threads=self.threads)

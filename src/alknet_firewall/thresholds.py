@@ -162,6 +162,8 @@ def load_thresholds(path: str | Path, artifact: str) -> dict[Origin, OwnThreshol
     InvalidInputError
         If the file cannot be read, is no such file, or was made with another artifact.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInputError(f"A file of thresholds is named by its path, not by {type(path).__name__}. {AGAIN}")
     document = _read(Path(path))
     if document.artifact != artifact:
         raise InvalidInputError(

@@ -111,6 +111,7 @@ def test_texts_may_come_in_any_one_dimensional_shape(shipped, kind):
     [
         ("one text", "several texts"),
         (7, "several texts"),
+        ({"heronsong": 1}, "several texts"),
         ([], "0 samples"),
         ([["a"], ["b"]], "Text 0 of 2: A text must be str"),
         (np.array([["a"], ["b"]]), "one dimension"),

@@ -74,7 +74,7 @@ def test_a_single_text_in_place_of_several_is_refused(texts, embedded):
     assert "scan(text)" in texts_error(embedded, texts)
 
 
-@pytest.mark.parametrize("texts", [None, 7, object()])
+@pytest.mark.parametrize("texts", [None, 7, object(), {"a text": 1}, {"a text"}, frozenset({"a text"})])
 def test_what_is_no_collection_of_texts_is_refused(texts, embedded):
     assert "several texts" in texts_error(embedded, texts)
 
@@ -85,7 +85,9 @@ def test_a_wrong_origin_is_refused_by_scan(origin, embedded):
         embedded.scan("fine", origin)
 
 
-@pytest.mark.parametrize("origin", ["system", None, 5, ["prompt", "system"], ["prompt", None], [["prompt"], ["content"]]])
+@pytest.mark.parametrize(
+    "origin", ["system", None, 5, ["prompt", "system"], ["prompt", None], [["prompt"], ["content"]], {"prompt", "content"}]
+)
 def test_a_wrong_origin_is_refused_by_scan_batch(origin, embedded):
     assert "'prompt', 'content'" in texts_error(embedded, ["fine", "fine"], origin=origin)
 

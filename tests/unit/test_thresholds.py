@@ -207,6 +207,11 @@ def test_of_two_calibrations_at_once_neither_loses_what_the_other_wrote(tmp_path
     assert load_thresholds(path, ARTIFACT) == {"prompt": OWN, "content": OWN}
 
 
+def test_what_is_no_path_is_an_error():
+    with pytest.raises(InvalidInputError, match="not by int"):
+        Firewall.from_pretrained(thresholds=5)
+
+
 def test_the_argument_goes_before_the_environment(monkeypatch):
     monkeypatch.delenv(VARIABLE, raising=False)
     assert resolve_thresholds(None) is None
