@@ -27,7 +27,7 @@ from alknet_firewall.artifact import (
     load_artifact,
     write_manifest,
 )
-from alknet_firewall.config import ArtifactConfig, OperatingPoint
+from alknet_firewall.config import Adapted, ArtifactConfig, OperatingPoint
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.labelled import LabelledText
@@ -194,7 +194,9 @@ def _write(firewall: Firewall, adaptation: Adaptation, rows: Sequence[LabelledTe
     tensors = {name: tensor for origin, head in adaptation.detectors.items() for name, tensor in head.as_tensors(origin).items()}
     save_tensors(folder / DETECTOR_FILE, {**load_tensors(shipped.path(DETECTOR_FILE)), **tensors})
     points = operating_points(shipped.config, shipped.id, adaptation, rows)
-    config = replace(shipped.config, name=shipped.config.name.removesuffix(SUFFIX) + SUFFIX, operating_points=points)
+    adapted = Adapted(shipped.id, len(rows), sum(row.label for row in rows), adaptation.report.penalty)
+    name = shipped.config.name.removesuffix(SUFFIX) + SUFFIX
+    config = replace(shipped.config, name=name, operating_points=points, adapted=adapted)
     _write_json(folder / CONFIG_FILE, config.as_dict())
     _write_json(folder / PARITY_FILE, _parity(shipped))
     (folder / CARD_FILE).write_text(_card(shipped, config, adaptation), encoding="utf-8")
@@ -203,8 +205,8 @@ def _write(firewall: Firewall, adaptation: Adaptation, rows: Sequence[LabelledTe
     write_manifest(folder, tools)
     selftest = load_selftest(shipped.path(SELFTEST_FILE))
     texts = [(case.text, case.origin) for case in selftest.cases]
-    adapted = Firewall(load_artifact(folder), threads=firewall.threads)
-    save_selftest(folder / SELFTEST_FILE, answered(adapted, texts, selftest.tolerance))
+    own = Firewall(load_artifact(folder), threads=firewall.threads)
+    save_selftest(folder / SELFTEST_FILE, answered(own, texts, selftest.tolerance))
     write_manifest(folder, tools)
 
 

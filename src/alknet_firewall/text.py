@@ -185,6 +185,7 @@ def check_threshold(threshold: object) -> float:
     InvalidInputError
         If it is not a number, is NaN, or lies outside [0, 1].
     """
-    if not isinstance(threshold, Real) or isinstance(threshold, bool) or not 0.0 <= threshold <= 1.0:  # type: ignore[operator]  # NaN lies in no range
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
+    if not is_number or not 0.0 <= threshold <= 1.0:  # type: ignore[operator]  # NaN lies in no range
         raise InvalidInputError("The threshold must be a number from 0 to 1. Scores lie in that range; a text is flagged at or above it.")
-    return float(threshold)
+    return float(threshold)  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from alknet_firewall import Firewall, InvalidInputError
 from alknet_firewall.adapt import FOLDS, adapt, check_enough, choose_penalty, folds, read_bags
 from alknet_firewall.adapted import check_out, n_verdicts_changed, operating_points, write_adapted
 from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE, load_artifact
+from alknet_firewall.config import Adapted
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.leftout import Comparison, Figures, objections
 from alknet_firewall.selftest import load_selftest, run_selftest
@@ -221,6 +222,12 @@ def test_kept_thresholds_say_that_they_were_not_measured_on_this_head(written, e
     for old, new in zip(embedded.artifact.config.operating_points, written.config.operating_points, strict=True):
         assert new.threshold == old.threshold
         assert new.data == f"{old.data}; kept from {embedded.artifact.id}, measured before the head was adapted"
+
+
+def test_the_config_says_whose_head_was_moved_and_on_what(written, embedded, adaptation):
+    assert written.config.adapted == Adapted(embedded.artifact.id, 60, 30, adaptation.report.penalty)
+    assert written.config.fitted_on == embedded.artifact.config.fitted_on
+    assert embedded.artifact.config.adapted is None
 
 
 def test_the_card_says_what_it_is_and_keeps_the_hubs_metadata(written, embedded):
