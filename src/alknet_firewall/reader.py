@@ -15,7 +15,7 @@ from alknet_firewall.pooling import POOLING, segment_ends, segment_features
 from alknet_firewall.tensors import FloatArray, IntArray, float_tensor
 from alknet_firewall.tokenizer import Tokenizer
 from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
-from alknet_firewall.views import View, views
+from alknet_firewall.views import View, shown, views
 from alknet_firewall.windows import batches, window_starts
 from alknet_firewall.wording import Wording
 
@@ -164,6 +164,14 @@ class Reader:
         for start in window_starts(len(tokens.ids), config.size, config.stride):
             chosen = slice(start, start + config.size)
             yield Window(index, tokens.ids[chosen], tokens.offsets[chosen])
+
+    def n_shown(self, text: str, n_segments: int) -> int:
+        """Segments that a text of `n_segments` would have without characters that show nothing: what its length is for its views."""
+        visible = shown(text)
+        if visible == text:
+            return n_segments
+        cut = sum(len(segment_ends(len(window.ids), self.config.segment)) for window in self.windows(0, visible))
+        return max(1, min(cut, n_segments))
 
     def view_windows(self, index: int, view: View) -> Iterator[Window]:
         """The windows of one view; their offsets are those of the text that it is a view of."""

@@ -307,6 +307,17 @@ def test_the_score_of_a_long_text_is_that_of_its_worst_window(embedded):
     assert embedded.scan(text, "content").score == pytest.approx(score, abs=BATCH_TOLERANCE)
 
 
+HIDDEN = ["\u200b", "\u200b\u2060" * 5, "\u0336\u0335"]
+
+
+@pytest.mark.parametrize("padding", HIDDEN, ids=["one", "ten", "accents"])
+def test_hiding_a_text_in_what_shows_nothing_does_not_lower_its_score(padding, embedded):
+    """The characters make many segments, and the score of what they hide is that of a text without them."""
+    text = ATTACK.strip()
+    hidden = embedded.scan(padding.join(text), "content")
+    assert hidden.score > embedded.scan(text, "content").score - 0.02
+
+
 def test_the_probability_goes_with_the_score_whatever_the_threshold(embedded):
     config = embedded.artifact.config.calibration["prompt"]
     texts = [ATTACK, "What is the capital of France?"]

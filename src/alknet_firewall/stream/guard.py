@@ -71,6 +71,7 @@ class StreamGuard:
         self._windows = ArrivingWindows(reader, judge.origin, past)
         self._views = ArrivingViews(reader, judge.origin, past) if with_views else None
         self._plain, self._hidden = Tally(judge), Tally(judge)
+        self._n_shown: int | None = None  # known when the text has ended
         self._text: StringIO | None = StringIO()
         self._chunks = Chunks()
         self._state = "open"
@@ -178,7 +179,7 @@ class StreamGuard:
     def _find(self, windows: Iterable[list[Segment]]) -> None:
         """Count windows of views."""
         for window in windows:
-            self._hidden.add(rate(window, self._detector), self._plain.n_segments)
+            self._hidden.add(rate(window, self._detector), self._n_shown or self._plain.n_segments)
 
     def _read_again(self, text: str) -> None:
         """Put in place of what was read in parts what only the whole text shows."""
@@ -188,13 +189,16 @@ class StreamGuard:
                 self._add(window)
         if self._views:
             self._hidden = Tally(self._judge)
-            self._find(self._views.close(text))
+            windows = self._views.close(text)
+            self._n_shown = self._reader.n_shown(text, self._plain.n_segments) if windows else None
+            self._find(windows)
 
     def _judge_so_far(self, open_window: list[Rated]) -> None:
         """Renew the verdict."""
         rated = [*self._plain.kept, *self._hidden.kept, *open_window]
         if rated:
             n_windows = self._plain.n_windows + self._hidden.n_windows + bool(open_window)
-            self.verdict = self._judge.verdict(rated, max(1, self._plain.n_segments + len(open_window)), n_windows)
+            n_segments = max(1, self._plain.n_segments + len(open_window))
+            self.verdict = self._judge.verdict(rated, n_segments, n_windows, self._n_shown)
         if self.verdict.flagged and self.flagged_at is None:
             self.flagged_at = self.n_characters
