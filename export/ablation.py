@@ -15,10 +15,10 @@ from typing import Any
 import click
 import numpy as np
 
-from alknet_firewall.artifact import file_sha256
 from alknet_firewall.bags import UNKNOWN, worst_segments
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import FitOptions, fit_detector
+from alknet_firewall.integrity import file_sha256
 from alknet_firewall.parity.sides import torch_states
 from alknet_firewall.ranking import Ranking, Scores, bootstrap, threshold_at
 from alknet_firewall.reader import Segment

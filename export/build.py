@@ -17,7 +17,6 @@ from alknet_firewall.artifact import (
     MODEL_FILE,
     TOKENIZER_FILE,
     Artifact,
-    file_sha256,
 )
 from alknet_firewall.config import (
     SCHEMA_VERSION,
@@ -34,6 +33,7 @@ from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import Encoder, Past
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.fit import HEAD
+from alknet_firewall.integrity import file_sha256
 from alknet_firewall.parity import ParityReport
 from alknet_firewall.perceptron import Perceptron
 from alknet_firewall.pooling import POOLING

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from alknet_firewall.artifact import MANIFEST_FILE, Artifact, FileEntry
+from alknet_firewall.artifact import MANIFEST_FILE, Artifact
+from alknet_firewall.integrity import FileEntry
 from export.publishable import PUBLISHED_FILES, PublishError, check_publishable
 
 if TYPE_CHECKING:

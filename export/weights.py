@@ -19,8 +19,8 @@ from typing import Any
 
 import click
 
-from alknet_firewall.artifact import file_sha256
 from alknet_firewall.hub import fetch
+from alknet_firewall.integrity import file_sha256
 from alknet_firewall.tokenizer import plain_definition
 
 WEIGHTS_FILES = ("model.safetensors", "config.json", "tokenizer.json")

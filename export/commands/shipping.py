@@ -22,8 +22,8 @@ def wheel(folder: Path, version: str, name: str | None, out: Path) -> None:
       pip install dist/alknet_firewall_model_base-1.0.0-py3-none-any.whl
       alknet-firewall scan --artifact base mail.txt
     """
-    from alknet_firewall.artifact import file_sha256
     from alknet_firewall.cli.options import friendly_errors
+    from alknet_firewall.integrity import file_sha256
     from export.wheel import build_wheel
 
     with friendly_errors():

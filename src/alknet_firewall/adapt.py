@@ -106,9 +106,9 @@ def read_bags(firewall: Firewall, rows: Iterable[LabelledText]) -> Bags:
             segments[index] += own
         for row, own in zip(part, segments, strict=True):
             features, detector = np.stack([segment.features for segment in own]), firewall.detectors[row.origin]
-            n_plain = sum(segment.view == PLAIN for segment in own)
+            lengths = _lengths(firewall, row.text, own)
             projected.append(detector.project(features))
-            logits.append(_flat(detector.logits_at(projected[-1]), n_plain, firewall.artifact.config, row.origin))
+            logits.append(_flat(detector.logits_at(projected[-1]), lengths, firewall.artifact.config, row.origin))
             labels.append(row.label)
     owners = np.repeat(np.arange(len(labels)), [len(own) for own in logits])
     return Bags(np.concatenate(projected), np.concatenate(logits), owners, np.array(labels, np.int64), np.ones(len(labels)))
@@ -224,7 +224,7 @@ def _spread(keys: Sequence[Hashable], labels: Sequence[int]) -> IntArray:
     for key, label in zip(keys, labels, strict=True):
         members[key][label] += 1
     total, filled, chosen = Counter(labels), [Counter[int]() for _ in range(FOLDS)], {}
-    for key in sorted(members, key=lambda k: (-members[k].total(), zlib.crc32(str(k).encode("utf-8")))):
+    for key in sorted(members, key=lambda k: (-members[k].total(), zlib.crc32(str(k).encode("utf-8", "surrogatepass")))):
         own = members[key]
         fold = min(range(FOLDS), key=lambda f: (sum(own[n] * filled[f][n] / total[n] for n in own), filled[f].total()))
         filled[fold] += own
@@ -232,7 +232,15 @@ def _spread(keys: Sequence[Hashable], labels: Sequence[int]) -> IntArray:
     return np.array([chosen[key] for key in keys], np.int64)
 
 
-def _flat(logits: Values, n_segments: int, config: ArtifactConfig, origin: Origin) -> Values:
+def _lengths(firewall: Firewall, text: str, segments: Sequence[Segment]) -> IntArray:
+    """What each segment is corrected for: the length of the text, in segments, as a scan counts it."""
+    is_plain = np.array([segment.view == PLAIN for segment in segments])
+    n_plain = int(is_plain.sum())
+    n_shown = n_plain if is_plain.all() else firewall.reader.n_shown(text, n_plain)
+    return np.where(is_plain, n_plain, n_shown)
+
+
+def _flat(logits: Values, n_segments: IntArray, config: ArtifactConfig, origin: Origin) -> Values:
     """Logits made independent of length and centred as the artifact's calibration does, at the head's own scale."""
     own = config.calibration[origin]
     return np.asarray(logits + (own.shift - own.length * np.log(n_segments)) / own.slope, np.float64)

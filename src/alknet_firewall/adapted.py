@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,16 +16,18 @@ import numpy as np
 import alknet_firewall
 from alknet_firewall.adapt import Adaptation
 from alknet_firewall.artifact import (
+    ARTIFACT_FILES,
     CARD_FILE,
     CONFIG_FILE,
     DETECTOR_FILE,
+    MANIFEST_FILE,
     PARITY_FILE,
     SELFTEST_FILE,
     Artifact,
     load_artifact,
     write_manifest,
 )
-from alknet_firewall.config import ArtifactConfig, OperatingPoint
+from alknet_firewall.config import Adapted, ArtifactConfig, OperatingPoint
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.labelled import LabelledText
@@ -46,24 +50,36 @@ NOT_COMPARED = (
 """What ``parity.json`` says of scores: it was measured with the shipped head."""
 
 
-def check_out(out: Path) -> None:
-    """Refuse a folder that has something in it, before any work is done.
+def check_out(out: Path) -> Path:
+    """Refuse a folder that cannot be written or has something in it, before any work is done.
+
+    Returns
+    -------
+    Path
+        Its whole path, links followed.
 
     Raises
     ------
     InvalidInputError
-        If there is something, or the path is no folder.
+        If there is something, the path is no folder, or nothing can be written there.
     """
     try:
-        taken = out.exists() and (not out.is_dir() or any(out.iterdir()))
-    except OSError as err:
-        raise InvalidInputError(f"{out}: cannot be read: {err.strerror or type(err).__name__}. Name another folder.") from err
+        whole = out.resolve()
+        taken = whole.exists() and (not whole.is_dir() or any(whole.iterdir()))
+        there = next(path for path in (whole, *whole.parents) if path.exists())
+    except (OSError, RuntimeError) as err:  # the latter for links that go round in a circle, up to Python 3.12
+        raise InvalidInputError(
+            f"{out}: cannot be read: {getattr(err, 'strerror', None) or type(err).__name__}. Name another folder."
+        ) from err
     if taken:
         raise InvalidInputError(f"{out} is there already. Name a new folder, or empty this one first; nothing is overwritten.")
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        raise InvalidInputError(f"{out}: nothing can be written in {there}. Name another folder.")
+    return whole
 
 
 def write_adapted(firewall: Firewall, adaptation: Adaptation, rows: Sequence[LabelledText], out: Path) -> Artifact:
-    """Write the artifact with the adapted head. The folder appears whole, or not at all.
+    """Write the artifact with the adapted head. A new folder appears whole, or not at all; in an empty one the manifest appears last.
 
     Parameters
     ----------
@@ -85,23 +101,40 @@ def write_adapted(firewall: Firewall, adaptation: Adaptation, rows: Sequence[Lab
     InvalidInputError
         If the folder has something in it, or cannot be written.
     """
-    check_out(out)
-    draft = out.with_name(f".{out.name}.draft")
+    whole = check_out(out)
+    holder = None
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir()
+        whole.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not whole.exists()
+        holder = Path(tempfile.mkdtemp(prefix=f".{whole.name}.", dir=whole.parent if is_new else whole))
+        draft = holder / whole.name
+        draft.mkdir()  # the holder is private, and what is published must not be
         _write(firewall, adaptation, rows, draft)
-        if out.exists():
-            out.rmdir()
-        draft.rename(out)
+        if is_new:
+            draft.rename(whole)
+        else:
+            _move(draft, whole)
     except (OSError, shutil.Error) as err:
         if isinstance(err, ArtifactNotFoundError):
             raise
         raise InvalidInputError(f"{out}: cannot be written: {getattr(err, 'strerror', None) or type(err).__name__}.") from err
     finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        if holder is not None:
+            shutil.rmtree(holder, ignore_errors=True)
     return load_artifact(out)
+
+
+def _move(draft: Path, folder: Path) -> None:
+    """Put the files into a folder that is there: all, or none."""
+    names = (*ARTIFACT_FILES, MANIFEST_FILE)
+    try:
+        for name in names:
+            (draft / name).rename(folder / name)
+    except OSError:
+        for name in names:
+            if not (draft / name).exists():
+                (folder / name).unlink()
+        raise
 
 
 def n_verdicts_changed(before: Artifact, after: Artifact) -> tuple[int, int]:
@@ -161,7 +194,9 @@ def _write(firewall: Firewall, adaptation: Adaptation, rows: Sequence[LabelledTe
     tensors = {name: tensor for origin, head in adaptation.detectors.items() for name, tensor in head.as_tensors(origin).items()}
     save_tensors(folder / DETECTOR_FILE, {**load_tensors(shipped.path(DETECTOR_FILE)), **tensors})
     points = operating_points(shipped.config, shipped.id, adaptation, rows)
-    config = replace(shipped.config, name=shipped.config.name.removesuffix(SUFFIX) + SUFFIX, operating_points=points)
+    adapted = Adapted(shipped.id, len(rows), sum(row.label for row in rows), adaptation.report.penalty)
+    name = shipped.config.name.removesuffix(SUFFIX) + SUFFIX
+    config = replace(shipped.config, name=name, operating_points=points, adapted=adapted)
     _write_json(folder / CONFIG_FILE, config.as_dict())
     _write_json(folder / PARITY_FILE, _parity(shipped))
     (folder / CARD_FILE).write_text(_card(shipped, config, adaptation), encoding="utf-8")
@@ -170,8 +205,8 @@ def _write(firewall: Firewall, adaptation: Adaptation, rows: Sequence[LabelledTe
     write_manifest(folder, tools)
     selftest = load_selftest(shipped.path(SELFTEST_FILE))
     texts = [(case.text, case.origin) for case in selftest.cases]
-    adapted = Firewall(load_artifact(folder), threads=firewall.threads)
-    save_selftest(folder / SELFTEST_FILE, answered(adapted, texts, selftest.tolerance))
+    own = Firewall(load_artifact(folder), threads=firewall.threads)
+    save_selftest(folder / SELFTEST_FILE, answered(own, texts, selftest.tolerance))
     write_manifest(folder, tools)
 
 

@@ -32,20 +32,28 @@ def apply_adapter(model: Any, path: Path) -> None:
     ArtifactNotFoundError
         If there is no such file.
     ArtifactCorruptError
-        If a tensor has no partner, no matrix in the model, or another shape than it.
+        If a tensor has no partner of its rank, no matrix in the model, or another shape than it; the model is then as it was.
     """
-    import torch
-
     tensors = load_tensors(path)
     names = sorted({name.removesuffix(DOWN).removesuffix(UP) for name in tensors})
     modules = dict(model.named_modules())
     for name in names:
-        down, up = tensors.get(name + DOWN), tensors.get(name + UP)
-        if down is None or up is None or name not in modules or (len(up), down.shape[1]) != tuple(modules[name].weight.shape):
+        if not _fits(tensors.get(name + DOWN), tensors.get(name + UP), modules.get(name)):
             raise ArtifactCorruptError(f"{path}: {name} does not fit the model. Use the adapter that was trained for it.")
-        change = up.astype(np.float64) @ down.astype(np.float64)
+    import torch
+
+    for name in names:
+        change = tensors[name + UP].astype(np.float64) @ tensors[name + DOWN].astype(np.float64)
         with torch.no_grad():
             modules[name].weight.add_(torch.from_numpy(change.astype(np.float32)))
+
+
+def _fits(down: Array | None, up: Array | None, module: Any) -> bool:
+    """Whether a pair is two matrices of one rank, and their product as large as the module's weight."""
+    if down is None or up is None or not down.ndim == up.ndim == 2:
+        return False
+    weight = getattr(module, "weight", None)
+    return weight is not None and up.shape[1] == len(down) and (len(up), down.shape[1]) == tuple(weight.shape)
 
 
 def save_adapter(path: Path, pairs: dict[str, tuple[Array, Array]], scaling: float) -> None:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from alknet_firewall.config import SCHEMA_VERSION, ArtifactConfig, check_config
 from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError, InvalidInputError
+from alknet_firewall.integrity import FileEntry, Stamp, check_file, compare, file_sha256, read_file, stamp_of
 from alknet_firewall.schema import parse
 
 MANIFEST_FILE = "manifest.json"
@@ -37,14 +39,6 @@ ARTIFACT_FILES = (
     "NOTICE",
 )
 """Every file of an artifact but its manifest; there are no others."""
-
-
-@dataclass(frozen=True)
-class FileEntry:
-    """What the manifest promises of one file."""
-
-    size: int
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -84,6 +78,8 @@ class Artifact:
     sha256: str
     """Hash of ``manifest.json``: it pins every byte of the artifact."""
     source: Source
+    stamps: Mapping[str, Stamp] = field(compare=False, repr=False)
+    """What the system said of each file just before it was hashed."""
 
     @property
     def id(self) -> str:
@@ -93,6 +89,25 @@ class Artifact:
     def path(self, name: str) -> Path:
         """Path of one of :data:`ARTIFACT_FILES`."""
         return self.folder / name
+
+    def check_unchanged(self, *names: str) -> None:
+        """Refuse files that were changed since they were verified; to be called once they have been read.
+
+        Parameters
+        ----------
+        *names : str
+            Of :data:`ARTIFACT_FILES`. A file is hashed again only where the system says that something was done to it.
+
+        Raises
+        ------
+        ArtifactNotFoundError
+            If one is gone.
+        ArtifactCorruptError
+            If one has another content.
+        """
+        for name in names:
+            if stamp_of(self.path(name)) != self.stamps[name]:
+                check_file(self.path(name), self.manifest.files[name])
 
 
 def load_artifact(folder: str | Path, *, sha256: str | None = None, source: Source | None = None) -> Artifact:
@@ -124,7 +139,7 @@ def load_artifact(folder: str | Path, *, sha256: str | None = None, source: Sour
     folder, pin = Path(folder), check_sha256(sha256)
     if not folder.is_dir():
         raise ArtifactNotFoundError(f"No artifact at {folder}: there is no such folder. Check the path.")
-    raw = _read(folder / MANIFEST_FILE)
+    raw = read_file(folder / MANIFEST_FILE)
     digest = hashlib.sha256(raw).hexdigest()
     if pin not in (None, digest):
         raise ArtifactCorruptError(
@@ -134,14 +149,9 @@ def load_artifact(folder: str | Path, *, sha256: str | None = None, source: Sour
     manifest = parse(Manifest, _decode(raw, folder / MANIFEST_FILE), str(folder / MANIFEST_FILE))
     _check_schema(manifest.schema_version, folder / MANIFEST_FILE)
     _check_names(manifest, folder)
-    for name, entry in manifest.files.items():
-        _check_file(folder / name, entry)
-    config_path = folder / CONFIG_FILE
-    document = _decode(_read(config_path), config_path)
-    _check_schema(document.get("schema_version") if isinstance(document, dict) else None, config_path)
-    config = parse(ArtifactConfig, document, str(config_path))
-    check_config(config, config_path)
-    return Artifact(folder, config, manifest, digest, source or Source("folder", str(folder)))
+    stamps = {name: check_file(folder / name, entry) for name, entry in manifest.files.items()}
+    config = _config(folder / CONFIG_FILE, manifest.files[CONFIG_FILE])
+    return Artifact(folder, config, manifest, digest, source or Source("folder", str(folder)), stamps)
 
 
 def check_sha256(sha256: str | None) -> str | None:
@@ -152,10 +162,9 @@ def check_sha256(sha256: str | None) -> str | None:
     InvalidInputError
         If it is not 64 hex digits.
     """
-    if sha256 is not None and not re.fullmatch(r"[0-9A-Fa-f]{64}", sha256):
-        raise InvalidInputError(
-            f"The sha256 to pin is not 64 hex digits (it has {len(sha256)} characters). 'alknet-firewall info' shows it as manifest_sha256."
-        )
+    if sha256 is not None and not (isinstance(sha256, str) and re.fullmatch(r"[0-9A-Fa-f]{64}", sha256)):
+        found = f"it has {len(sha256)} characters" if isinstance(sha256, str) else f"it is {type(sha256).__name__}"
+        raise InvalidInputError(f"The sha256 to pin is not 64 hex digits ({found}). 'alknet-firewall info' shows it as manifest_sha256.")
     return None if sha256 is None else sha256.lower()
 
 
@@ -179,23 +188,15 @@ def write_manifest(folder: Path, tools: dict[str, str]) -> Manifest:
     return manifest
 
 
-def file_sha256(path: Path) -> str:
-    """Sha256 of a file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _read(path: Path) -> bytes:
-    """A file's bytes, or the error that says which file is missing."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as err:
-        raise ArtifactNotFoundError(f"{path} is missing: the folder is not a whole artifact. Fetch or build it again.") from err
-    except OSError as err:
-        raise ArtifactCorruptError(f"{path} cannot be read ({err.strerror}). Check its permissions.") from err
+def _config(path: Path, entry: FileEntry) -> ArtifactConfig:
+    """The config in the bytes that were hashed, and no others."""
+    raw = read_file(path)
+    compare(path, entry, len(raw), hashlib.sha256(raw).hexdigest())
+    document = _decode(raw, path)
+    _check_schema(document.get("schema_version") if isinstance(document, dict) else None, path)
+    config = parse(ArtifactConfig, document, str(path))
+    check_config(config, path)
+    return config
 
 
 def _decode(raw: bytes, path: Path) -> Any:
@@ -227,17 +228,3 @@ def _check_names(manifest: Manifest, folder: Path) -> None:
     missing = [name for name in ARTIFACT_FILES if name not in manifest.files]
     if missing:
         raise ArtifactCorruptError(f"{folder / MANIFEST_FILE} does not list {', '.join(missing)}. Fetch or build the artifact again.")
-
-
-def _check_file(path: Path, entry: FileEntry) -> None:
-    """One file against its size and hash."""
-    try:
-        size = path.stat().st_size
-        digest = file_sha256(path) if size == entry.size else None
-    except FileNotFoundError as err:
-        raise ArtifactNotFoundError(f"{path} is missing: the folder is not a whole artifact. Fetch or build it again.") from err
-    except OSError as err:
-        raise ArtifactCorruptError(f"{path} cannot be read ({err.strerror}). Check its permissions.") from err
-    if digest != entry.sha256:
-        found = f"{size} bytes instead of {entry.size}" if digest is None else f"sha256 {digest} instead of {entry.sha256}"
-        raise ArtifactCorruptError(f"{path} has {found}: it was cut or changed. Fetch or build the artifact again.")

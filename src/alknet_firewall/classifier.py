@@ -54,6 +54,8 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         What was used; None is no change.
     detector_ : Detector
         The adapted head.
+    origin_ : {"prompt", "content"}
+        What it is the head of; texts are read as this until it is fitted again.
     artifact_ : str
         Id of the artifact that was adapted.
 
@@ -96,7 +98,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         Raises
         ------
         InvalidInputError
-            If a text, the labels, the weights or a parameter cannot be used.
+            If a text, the labels, the weights or a parameter cannot be used. What was fitted before stays as it was.
         """
         if y is None:
             raise InvalidInputError("FirewallClassifier requires y to be passed, but the target y is None.")
@@ -110,13 +112,14 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         if self.threshold is not None:
             check_threshold(self.threshold)
         firewall = self._load()
-        self.penalty_, self.detector_ = None, firewall.detectors[origin]
+        detector, used = firewall.detectors[origin], None
         if penalty is not None:
             rows = [LabelledText(text, int(label), origin, "") for text, label in zip(texts, labels, strict=True)]
             read = read_bags(firewall, rows)
             bags = Bags(read.projected, read.logits, read.texts, read.labels, weights)
-            self.penalty_ = _chosen(bags, rows) if penalty == AUTO else float(penalty)
-            self.detector_ = changed(firewall.detectors[origin], change_by(bags, self.penalty_))
+            used = _chosen(bags, rows) if penalty == AUTO else float(penalty)
+            detector = changed(detector, change_by(bags, used))
+        self.penalty_, self.detector_, self.origin_ = used, detector, origin
         self.classes_, self.attack_, self.artifact_ = classes, attack, firewall.artifact.id
         return self
 
@@ -185,7 +188,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
 
     def _load(self) -> Firewall:
         """The artifact, loaded once; other parameters load it anew."""
-        asked = (str(self.artifact), self.threads)
+        asked = (self.artifact, self.threads)
         kept: tuple[Any, Firewall] | None = getattr(self, "_firewall", None)
         if kept is None or kept[0] != asked:
             kept = self._firewall = asked, Firewall.from_pretrained(self.artifact, threads=self.threads)
@@ -201,7 +204,7 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
                 f"{firewall.artifact.id}. Fit it again, or give it the artifact it was fitted on."
             )
         detector: Detector = self.detector_
-        firewall.detectors = {**firewall.detectors, check_origin(self.origin): detector}
+        firewall.detectors = {**firewall.detectors, self.origin_: detector}
         return firewall
 
     def _scores(self, X: Iterable[str]) -> npt.NDArray[np.float64]:  # noqa: N803
@@ -211,11 +214,11 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
     def _verdicts(self, X: Iterable[str]) -> list[Verdict]:  # noqa: N803
         """Judgement of each text by the adapted head; nothing looks at its threshold."""
         check_is_fitted(self)
-        return self._adapted().scan_batch(check_texts(X), check_origin(self.origin), threshold=1.0)
+        return self._adapted().scan_batch(check_texts(X), self.origin_, threshold=1.0)
 
     def _limit(self) -> float:
         """What scores are compared with."""
-        return self._load().threshold(check_origin(self.origin)) if self.threshold is None else check_threshold(self.threshold)
+        return self._load().threshold(self.origin_) if self.threshold is None else check_threshold(self.threshold)
 
     def _column(self) -> int:
         """Which of the classes is the attack."""

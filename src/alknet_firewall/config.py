@@ -100,8 +100,20 @@ class FittedOn:
 
 
 @dataclass(frozen=True)
+class Adapted:
+    """Whose head was moved, and on what: `artifact` is the id of the one before, `texts` were the user's, `penalty` None is no change."""
+
+    artifact: str
+    texts: int
+    attacks: int
+    penalty: float | None
+
+
+@dataclass(frozen=True)
 class ArtifactConfig:
-    """``config.json``, whole. `fitted_on` is None in artifacts that were built before it was recorded."""
+    """``config.json``, whole. `fitted_on` is None in artifacts that were built before it was recorded, `adapted` where the head is the
+    built one; `fitted_on` is about that one in any case.
+    """
 
     schema_version: int
     name: str
@@ -116,6 +128,7 @@ class ArtifactConfig:
     operating_points: tuple[OperatingPoint, ...]
     default_fpr: float
     fitted_on: FittedOn | None = None
+    adapted: Adapted | None = None
 
     def operating_point(self, origin: str, fpr: float | None = None) -> OperatingPoint | None:
         """The operating point of one origin at one false-positive rate (default: `default_fpr`); None when there is none."""

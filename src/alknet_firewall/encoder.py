@@ -10,7 +10,7 @@ import ctypes
 import os
 import threading
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -74,7 +74,7 @@ class Past:
 class Encoder:
     """The truncated language model as an ONNX Runtime session."""
 
-    def __init__(self, path: Path, threads: int, provider: str = DEFAULT_PROVIDER) -> None:
+    def __init__(self, path: Path, threads: int, provider: str = DEFAULT_PROVIDER, check: Callable[[], None] = lambda: None) -> None:
         """Load the graph.
 
         Parameters
@@ -85,6 +85,8 @@ class Encoder:
             Size of the thread pool, at least 1.
         provider : str
             Execution provider of ONNX Runtime.
+        check : callable
+            Called each time the graph has been loaded, also in a process that forked away; raises if the file is not the one meant.
 
         Raises
         ------
@@ -97,8 +99,9 @@ class Encoder:
         """
         check_provider(provider)
         self.path, self.threads, self.provider = path, threads, provider
+        self._check = check
         self._process = os.getpid()
-        self._session = make_session(path, threads, provider)
+        self._session = self._load()
         self._takes_mask = any(node.name == MASK for node in self._session.get_inputs())
         _encoders.add(self)
 
@@ -150,6 +153,7 @@ class Encoder:
 
     def run(self, outputs: list[str], ids: IntArray, mask: IntArray, past: Before) -> list[FloatArray]:
         """Run the graph and return the named outputs."""
+        session = self._current_session()
         positions = np.arange(past.n_tokens, past.n_tokens + ids.shape[1], dtype=np.int64)
         feeds: dict[str, Any] = {
             "input_ids": ids,
@@ -159,7 +163,7 @@ class Encoder:
         if self._takes_mask:
             feeds[MASK] = np.concatenate([np.ones((len(ids), past.n_tokens), np.int64), mask], axis=1)
         try:
-            return list(self._current_session().run(outputs, feeds))
+            return list(session.run(outputs, feeds))
         except Exception as err:  # onnxruntime's own exceptions derive from Exception in a private module
             raise ShapeError(
                 f"The graph {self.path} cannot take ids of shape {ids.shape} with {past.n_tokens} past tokens. "
@@ -180,8 +184,14 @@ class Encoder:
         """Make a session of this process's own."""
         with _fork_lock:
             if self._process != os.getpid():
-                self._session = make_session(self.path, self.threads, self.provider)
+                self._session = self._load()
                 self._process = os.getpid()
+
+    def _load(self) -> Any:
+        """A session of the graph that was meant: what has been loaded is only used if the file still is the one."""
+        session = make_session(self.path, self.threads, self.provider)
+        self._check()
+        return session
 
 
 _fork_lock = threading.Lock()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from alknet_firewall.errors import InvalidInputError
-from alknet_firewall.text import check_text
+from alknet_firewall.text import UNORDERED, check_text
 
 AUTO = "auto"
 """Let cross-validation choose the penalty."""
@@ -19,7 +19,7 @@ ATTACK, BENIGN = "attack", "benign"
 
 def check_texts(X: Iterable[str]) -> list[str]:  # noqa: N803
     """The texts as a list of str."""
-    if isinstance(X, (str, bytes)) or not isinstance(X, Iterable):
+    if isinstance(X, (str, bytes, *UNORDERED)) or not isinstance(X, Iterable):
         raise InvalidInputError(f"X must be several texts, for example a list of str, not {type(X).__name__}.")
     if getattr(X, "ndim", 1) != 1:
         raise InvalidInputError("X must be texts in one dimension. Choose one column, or reshape it.")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from alknet_firewall.arriving import Arriving
-from alknet_firewall.artifact import DETECTOR_FILE, Artifact
+from alknet_firewall.artifact import DETECTOR_FILE, TOKENIZER_FILE, Artifact
 from alknet_firewall.context import Context, Contexts
 from alknet_firewall.detector import Detector
 from alknet_firewall.encoder import DEFAULT_PROVIDER
@@ -49,7 +49,7 @@ class Firewall(Arriving):
         Raises
         ------
         ArtifactCorruptError
-            If the files do not fit together.
+            If the files do not fit together, or are no longer those that were verified.
         InvalidInputError
             If the threads, the provider or the thresholds cannot be used.
         """
@@ -60,6 +60,7 @@ class Firewall(Arriving):
         where = str(artifact.path(DETECTOR_FILE))
         self.detectors = {origin: Detector.from_tensors(tensors, origin, where) for origin in ORIGINS}
         self.reader = Reader(artifact, tensors, self.threads, provider)
+        artifact.check_unchanged(DETECTOR_FILE, TOKENIZER_FILE)  # the reader looks after the graph
         self._contexts = Contexts(self.reader)
         n_features = self.detectors[ORIGINS[0]].n_features
         if n_features != self.reader.n_features:

@@ -67,7 +67,7 @@ def resolve(
     ----------
     source : str or Path, optional
         A folder, the name of an installed artifact, or a Hub id: ``org/name`` or ``org/name@revision``. A folder goes before a
-        name that is written alike. None means the embedded artifact.
+        name that is written alike, and a Path is always one. None means the embedded artifact.
     revision : str, optional
         Commit, tag or branch of a Hub id; a Hub id needs one.
     offline : bool
@@ -91,7 +91,8 @@ def resolve(
     """
     name = "" if source is None else str(source)
     repo_id, _, own_revision = name.partition("@")
-    if not (source is None or _is_folder(name)) and _HUB_ID.fullmatch(repo_id):
+    is_name = isinstance(source, str) and not _is_folder(name)
+    if is_name and _HUB_ID.fullmatch(repo_id):
         if own_revision and revision not in (None, own_revision):
             raise InvalidInputError(f"{repo_id} has two revisions, {own_revision} and {revision}. Give one.")
         folder = fetch(repo_id, revision or own_revision or None, (MANIFEST_FILE, *ARTIFACT_FILES), offline=offline, force=force)
@@ -102,10 +103,11 @@ def resolve(
         return EMBEDDED_FOLDER, Source("embedded", EMBEDDED_FOLDER.name)
     if _is_folder(name):
         return Path(name), Source("folder", name)
-    if _INSTALLED_NAME.fullmatch(name):
+    if is_name and _INSTALLED_NAME.fullmatch(name):
         folder, distribution = find_installed(name)
         return folder, Source("installed", distribution)
-    raise ArtifactNotFoundError(f"No artifact at {name}: there is no such folder, and it is no Hub id (org/name). Check the path.")
+    what = "" if isinstance(source, Path) else ", and it is no Hub id (org/name)"
+    raise ArtifactNotFoundError(f"No artifact at {name}: there is no such folder{what}. Check the path.")
 
 
 def _is_folder(path: str) -> bool:

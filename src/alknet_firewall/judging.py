@@ -11,7 +11,7 @@ import numpy as np
 
 from alknet_firewall.config import ArtifactConfig, Calibration
 from alknet_firewall.detector import Detector, calibrated, probabilities
-from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
 from alknet_firewall.reader import Reader, Segment
 from alknet_firewall.text import check_origin, check_threshold
 from alknet_firewall.thresholds import OwnThreshold
@@ -69,9 +69,21 @@ class Judge:
     artifact: str
     revision: str | None = None
 
-    def spans(self, rated: Sequence[Rated], n_segments: int) -> list[Span]:
-        """Segments with their scores, in the same order, for a text of `n_segments` segments."""
-        scores = calibrated(np.array([segment.logit for segment in rated]), n_segments, self.calibration)
+    def spans(self, rated: Sequence[Rated], n_segments: int, n_shown: int | None = None) -> list[Span]:
+        """Segments with their scores, in the same order, for a text of `n_segments` segments; see :meth:`verdict`.
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If a score is not a number: it would be below every threshold.
+        """
+        lengths = np.array([n_segments if n_shown is None or segment.view == PLAIN else n_shown for segment in rated])
+        scores = calibrated(np.array([segment.logit for segment in rated]), lengths, self.calibration)
+        if not np.isfinite(scores).all():
+            raise ArtifactCorruptError(
+                f"{self.artifact}: its calibration for origin {self.origin} gives a score that is not a number. "
+                "Fetch or build the artifact again."
+            )
         return [Span(s.start, s.end, float(score), s.view) for s, score in zip(rated, scores, strict=True)]
 
     def is_suspicious(self, span: Span) -> bool:
@@ -92,7 +104,7 @@ class Judge:
             revision=self.revision,
         )
 
-    def verdict(self, rated: Sequence[Rated], n_segments: int, n_windows: int) -> Verdict:
+    def verdict(self, rated: Sequence[Rated], n_segments: int, n_windows: int, n_shown: int | None = None) -> Verdict:
         """The verdict on a text, which is as suspicious as its worst segment.
 
         Parameters
@@ -100,15 +112,23 @@ class Judge:
         rated : sequence of Rated
             Its segments, at least the worst and all that reach the threshold.
         n_segments : int
-            How many it has. Those of views do not count: it would not do to be let off for hiding.
+            How many it has, those of views not counted.
         n_windows : int
             How many windows were read, views included.
+        n_shown : int, optional
+            How many it would have without characters that show nothing (:meth:`alknet_firewall.reader.Reader.n_shown`); by default as
+            many. Segments of views are corrected for this length: it would not do to be let off for hiding.
 
         Returns
         -------
         Verdict
+
+        Raises
+        ------
+        ArtifactCorruptError
+            If a score is not a number.
         """
-        spans = self.spans(rated, n_segments)
+        spans = self.spans(rated, n_segments, n_shown)
         flagged = [span for span in spans if self.is_suspicious(span)]
         score = max(span.score for span in spans)
         return Verdict(
@@ -161,9 +181,12 @@ def judge_texts(
     for index, window in reader.segments(texts, [judge.origin for judge in judges], stop=stop, **options):
         n_windows[index] += 1
         rated[index] += rate(window, detectors[judges[index].origin])
-    return [
-        judge.verdict(own, sum(segment.view == PLAIN for segment in own), n) for judge, own, n in zip(judges, rated, n_windows, strict=True)
-    ]
+    verdicts = []
+    for text, judge, own, n in zip(texts, judges, rated, n_windows, strict=True):
+        n_segments = sum(segment.view == PLAIN for segment in own)
+        n_shown = n_segments if n_segments == len(own) else reader.n_shown(text, n_segments)
+        verdicts.append(judge.verdict(own, n_segments, n, n_shown))
+    return verdicts
 
 
 def threshold_for(

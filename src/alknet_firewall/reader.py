@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from alknet_firewall.tensors import FloatArray, IntArray, float_tensor
 from alknet_firewall.threads import check_going_on
 from alknet_firewall.tokenizer import Tokenizer
 from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
-from alknet_firewall.views import View, views
+from alknet_firewall.views import View, shown, views
 from alknet_firewall.windows import batches, window_starts
 from alknet_firewall.wording import Wording
 
@@ -101,7 +102,7 @@ class Reader:
         _check_fit(artifact, self.pasts)
         self.wordings = {origin: Wording.from_tensors(tensors, origin, where) for origin in ORIGINS}
         self.tokenizer = Tokenizer.load(artifact.path(TOKENIZER_FILE))
-        self.encoder = Encoder(artifact.path(MODEL_FILE), threads, provider)
+        self.encoder = Encoder(artifact.path(MODEL_FILE), threads, provider, partial(artifact.check_unchanged, MODEL_FILE))
 
     @property
     def n_features(self) -> int:
@@ -182,6 +183,14 @@ class Reader:
         for start in window_starts(len(tokens.ids), config.size, config.stride):
             chosen = slice(start, start + config.size)
             yield Window(index, tokens.ids[chosen], tokens.offsets[chosen])
+
+    def n_shown(self, text: str, n_segments: int) -> int:
+        """Segments that a text of `n_segments` would have without characters that show nothing: what its length is for its views."""
+        visible = shown(text)
+        if visible == text:
+            return n_segments
+        cut = sum(len(segment_ends(len(window.ids), self.config.segment)) for window in self.windows(0, visible))
+        return max(1, min(cut, n_segments))
 
     def view_windows(self, index: int, view: View, stop: threading.Event | None = None) -> Iterator[Window]:
         """The windows of one view; their offsets are those of the text that it is a view of."""

@@ -6,6 +6,7 @@ gives a default may be missing.
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -35,7 +36,7 @@ def parse(cls: type[T], data: object, where: str) -> T:
     Raises
     ------
     ArtifactCorruptError
-        If a key is missing or unknown, or a value has another type.
+        If a key is missing or unknown, or a value has another type or is a float that is not finite.
     """
     if not isinstance(data, Mapping):
         raise _mismatch(where, "an object", data)
@@ -67,11 +68,22 @@ def _value(hint: Any, value: object, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise _mismatch(where, "an object", value)
         return {str(key): _value(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return _finite(value, where)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise _mismatch(where, hint.__name__, value)
     return value
+
+
+def _finite(value: float, where: str) -> float:
+    """A float, unless it is one that every comparison goes wrong with: JSON has no NaN or infinity, but Python reads them, and 1e999."""
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise ArtifactCorruptError(f"{where} must be a finite number. Fetch or build the artifact again.")
+    return number
 
 
 def _mismatch(where: str, expected: str, value: object) -> ArtifactCorruptError:

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from alknet_firewall.errors import ArtifactCorruptError, ArtifactNotFoundError
+from alknet_firewall.errors import ArtifactCorruptError
+from alknet_firewall.integrity import read_file
 from alknet_firewall.schema import parse
 from alknet_firewall.text import check_origin
 
@@ -50,16 +51,14 @@ def load_selftest(path: Path) -> SelfTest:
     ArtifactNotFoundError
         If there is no such file.
     ArtifactCorruptError
-        If it is not what it should be.
+        If it cannot be read, or is not what it should be.
     """
+    raw = read_file(path)
     try:
-        selftest = parse(SelfTest, json.loads(path.read_text(encoding="utf-8")), str(path))
-    except FileNotFoundError as err:
-        raise ArtifactNotFoundError(f"{path} is missing. Fetch or build the artifact again.") from err
-    except ArtifactCorruptError:
-        raise
-    except ValueError as err:
+        document = json.loads(raw)
+    except (ValueError, RecursionError) as err:
         raise ArtifactCorruptError(f"{path} is not valid JSON. Fetch or build the artifact again.") from err
+    selftest = parse(SelfTest, document, str(path))
     if not selftest.cases or not all(0.0 <= case.score <= 1.0 for case in selftest.cases):
         raise ArtifactCorruptError(f"{path} needs at least one case, and scores from 0 to 1. Fetch or build the artifact again.")
     return selftest

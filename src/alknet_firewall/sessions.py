@@ -68,8 +68,9 @@ def make_session(path: Path, threads: int, provider: str = DEFAULT_PROVIDER) -> 
     onnxruntime = _onnxruntime()
     if not path.is_file():
         raise ArtifactNotFoundError(f"{path} does not exist. Fetch or build the artifact again.")
+    options = session_options(threads, exact=integers_are_exact())
     try:
-        return onnxruntime.InferenceSession(str(path), session_options(threads, exact=integers_are_exact()), providers=[provider])
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as err:  # onnxruntime's own exceptions derive from Exception in a private module
         raise ArtifactCorruptError(
             f"ONNX Runtime {onnxruntime.__version__} cannot load {path}. Fetch or build the artifact again, or update onnxruntime."

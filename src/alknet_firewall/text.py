@@ -7,13 +7,17 @@ the firewall and the model behind it would then judge different texts.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.verdict import ORIGINS, Origin
 
 MAX_CHARACTERS = 5_000_000
 """Default limit on the length of one text, about 1.2 million tokens. A longer text is an error, never cut."""
+
+UNORDERED = (Mapping, set, frozenset)
+"""What can be gone through, but has no order that answers could be given in; of a mapping only the keys would be seen."""
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -105,12 +109,12 @@ def check_texts(texts: Iterable[str]) -> list[str]:
     Raises
     ------
     InvalidInputError
-        If it is no collection, or :func:`check_text` refuses one; the message then names its position.
+        If it is no collection or one without an order, or :func:`check_text` refuses one; the message then names its position.
     """
     if isinstance(texts, (str, bytes)):
         raise InvalidInputError("scan_batch takes several texts. For a single one use scan(text), or put it in a list.")
-    if not isinstance(texts, Iterable):
-        raise InvalidInputError(f"scan_batch takes several texts, for example a list, not {type(texts).__name__}.")
+    if not isinstance(texts, Iterable) or isinstance(texts, UNORDERED):
+        raise InvalidInputError(f"scan_batch takes several texts in order, for example a list, not {type(texts).__name__}.")
     checked = list(texts)
     for index, text in enumerate(checked):
         try:
@@ -138,7 +142,7 @@ def check_origin(origin: object) -> Origin:
         If it is anything else.
     """
     for known in ORIGINS:
-        if origin == known:
+        if isinstance(origin, str) and origin == known:
             return known
     raise InvalidInputError(f"The origin must be one of {', '.join(map(repr, ORIGINS))}: what a user typed, or what was retrieved.")
 
@@ -161,7 +165,7 @@ def check_origins(origin: Origin | Sequence[Origin], n_texts: int) -> list[Origi
     InvalidInputError
         If one is unknown, or their number is another.
     """
-    if isinstance(origin, str) or not isinstance(origin, Iterable):
+    if isinstance(origin, (str, *UNORDERED)) or not isinstance(origin, Iterable):
         return [check_origin(origin)] * n_texts
     origins = [check_origin(o) for o in origin]
     if len(origins) != n_texts:
@@ -186,7 +190,7 @@ def check_threshold(threshold: object) -> float:
     InvalidInputError
         If it is not a number, is NaN, or lies outside [0, 1].
     """
-    is_number = isinstance(threshold, (int, float)) and not isinstance(threshold, bool)
+    is_number = isinstance(threshold, Real) and not isinstance(threshold, bool)
     if not is_number or not 0.0 <= threshold <= 1.0:  # type: ignore[operator]  # NaN lies in no range
         raise InvalidInputError("The threshold must be a number from 0 to 1. Scores lie in that range; a text is flagged at or above it.")
     return float(threshold)  # type: ignore[arg-type]

@@ -16,13 +16,17 @@ THREADS_VARIABLE = "ALKNET_FIREWALL_THREADS"
 """Environment variable that sets the number of threads when no argument does."""
 
 
+MOST_THREADS = 1024
+"""More than any host has cores; ONNX Runtime would try to start as many as it is told."""
+
+
 def resolve_threads(argument: int | None = None) -> int:
     """Number of threads to use: the argument, then ``ALKNET_FIREWALL_THREADS``, then the cores really available.
 
     Parameters
     ----------
     argument : int, optional
-        At least 1.
+        From 1 to :data:`MOST_THREADS`.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def resolve_threads(argument: int | None = None) -> int:
     Raises
     ------
     InvalidInputError
-        If the argument or the variable is not a whole number of at least 1.
+        If the argument or the variable is not a whole number in that range.
     """
     if argument is not None:
         return _positive(argument, "threads")
@@ -80,13 +84,15 @@ def check_going_on(stop: threading.Event | None) -> None:
 
 
 def _positive(value: int | str, name: str) -> int:
-    """`value` as a whole number of at least 1."""
+    """`value` as a whole number from 1 to :data:`MOST_THREADS`."""
     try:
         number = int(value)
     except (TypeError, ValueError):
         number = 0
     if number < 1 or isinstance(value, (bool, float)):
         raise InvalidInputError(f"{name} must be a whole number of at least 1. Set it to 1 or more, or leave it out.")
+    if number > MOST_THREADS:
+        raise InvalidInputError(f"{name} must be at most {MOST_THREADS}. Set it to the number of cores, or leave it out.")
     return number
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,11 +17,19 @@ from alknet_firewall.schema import parse
 from alknet_firewall.text import check_origin, check_threshold
 from alknet_firewall.verdict import Origin
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 THRESHOLDS_SCHEMA_VERSION = 1
 """Version of the file that this code reads and writes."""
 
 VARIABLE = "ALKNET_FIREWALL_THRESHOLDS"
 """Environment variable that names a file of thresholds."""
+
+LOWEST_RATE = 1e-9
+"""False-positive rate below which none is set: it would take more than a billion harmless texts."""
 
 CONFIDENCE = 0.95
 """Of the upper bound on the false-positive rate."""
@@ -73,7 +84,7 @@ def choose_threshold(scores: Sequence[float], fpr: float) -> OwnThreshold:
     scores : sequence of float
         In [0, 1], of harmless texts.
     fpr : float
-        Between 0 and 1.
+        At least :data:`LOWEST_RATE` and below 1.
 
     Returns
     -------
@@ -84,10 +95,10 @@ def choose_threshold(scores: Sequence[float], fpr: float) -> OwnThreshold:
     InvalidInputError
         If the rate is out of range, there are too few texts for it (the message says how many are needed), or too many texts score 1.
     """
-    if not 0.0 < fpr < 1.0:
-        raise InvalidInputError("The false-positive rate must be a number between 0 and 1, for example 0.01.")
+    if not LOWEST_RATE <= fpr < 1.0:
+        raise InvalidInputError(f"The false-positive rate must be a number between {LOWEST_RATE:g} and 1, for example 0.01.")
     n = len(scores)
-    allowed = math.floor(fpr * (n + 1) + 1e-9) - 1  # 0.29 * 100 is 28.999999999999996
+    allowed = min(n, math.floor(fpr * (n + 1) + 1e-9)) - 1  # 0.29 * 100 is 28.999999999999996
     if allowed < 0:
         raise InvalidInputError(_too_few(n, fpr))
     threshold = math.nextafter(sorted(scores, reverse=True)[allowed], 2.0)
@@ -102,7 +113,7 @@ def choose_threshold(scores: Sequence[float], fpr: float) -> OwnThreshold:
 
 def n_needed(fpr: float) -> int:
     """How many harmless texts a false-positive rate needs at least."""
-    return math.ceil(1.0 / fpr - 1e-9) - 1
+    return math.ceil(1.0 / max(fpr, LOWEST_RATE) - 1e-9) - 1
 
 
 def fpr_upper_bound(n_flagged: int, n_texts: int, confidence: float = CONFIDENCE) -> float:
@@ -151,6 +162,8 @@ def load_thresholds(path: str | Path, artifact: str) -> dict[Origin, OwnThreshol
     InvalidInputError
         If the file cannot be read, is no such file, or was made with another artifact.
     """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidInputError(f"A file of thresholds is named by its path, not by {type(path).__name__}. {AGAIN}")
     document = _read(Path(path))
     if document.artifact != artifact:
         raise InvalidInputError(
@@ -176,13 +189,12 @@ def save_thresholds(path: str | Path, artifact: str, thresholds: Mapping[Origin,
     InvalidInputError
         If what is there is no file of thresholds or one of another artifact, or the file cannot be written.
     """
-    path = Path(path)
-    kept = load_thresholds(path, artifact) if path.exists() else {}
-    document = ThresholdsFile(THRESHOLDS_SCHEMA_VERSION, artifact, {str(o): own for o, own in {**kept, **thresholds}.items()})
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        beside.write_text(json.dumps(asdict(document), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        beside.replace(path)  # a reader sees the old file or the new one, never half of one
+        path = Path(path).resolve()  # a link stays one
+        with _alone(path):
+            kept = load_thresholds(path, artifact) if path.exists() else {}
+            document = ThresholdsFile(THRESHOLDS_SCHEMA_VERSION, artifact, {str(o): own for o, own in {**kept, **thresholds}.items()})
+            _replace(path, json.dumps(asdict(document), indent=2, sort_keys=True) + "\n")
     except OSError as err:
         raise InvalidInputError(f"{path}: cannot be written: {err.strerror or type(err).__name__}. Name another file.") from err
 
@@ -190,6 +202,35 @@ def save_thresholds(path: str | Path, artifact: str, thresholds: Mapping[Origin,
 def resolve_thresholds(path: str | Path | None) -> str | Path | None:
     """The file to use: this one, else the one that :data:`VARIABLE` names in the environment, else none."""
     return path or os.environ.get(VARIABLE) or None
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold the folder of a file, where the system can: another calibration waits, and loses nothing that this one writes."""
+    if fcntl is None:
+        yield
+        return
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks; one calibration at a time is then the user's to see to
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _replace(path: Path, content: str) -> None:
+    """Write a file that a reader sees whole, the old one or the new one, with the permissions that it had."""
+    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with beside.open("x", encoding="utf-8") as stream:
+            if path.exists():
+                shutil.copymode(path, beside)
+            stream.write(content)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> ThresholdsFile:

@@ -33,6 +33,7 @@ def test_texts_that_are_missed_give_an_artifact_that_finds_them(run, subtle, tmp
     assert "verdicts on the shipped self-test changed" in answer.stdout
     assert "small-adapted@" in answer.stderr
     assert run("verify", "--artifact", out).code == 0
+    assert "adapted                artifact small@" in run("info", "--artifact", out).stdout
     attack = SUBTLE[1].format(person="Greta", thing="the seating plan")
     shipped, adapted = (
         run("scan", "-t", attack, "--origin", "content", "--format", "jsonl", *options).rows[0]["score"]

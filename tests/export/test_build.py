@@ -53,7 +53,7 @@ def test_fp32_artifact_says_what_torch_says(built):
 
 def test_the_artifact_loads_and_tells_where_it_came_from(built, weights, adapter):
     from alknet_firewall import Firewall
-    from alknet_firewall.artifact import file_sha256
+    from alknet_firewall.integrity import file_sha256
 
     artifact, report = built
     firewall = Firewall.from_pretrained(artifact.folder)

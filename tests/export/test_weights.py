@@ -93,7 +93,7 @@ def small_folder(tmp_path):
 
 
 def pins_of(folder):
-    from alknet_firewall.artifact import file_sha256
+    from alknet_firewall.integrity import file_sha256
 
     return {path.name: file_sha256(path) for path in folder.iterdir()}
 

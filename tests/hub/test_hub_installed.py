@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -91,6 +92,12 @@ def test_installed_name_takes_no_revision(install):
 def test_empty_name_is_no_folder():
     with pytest.raises(ArtifactNotFoundError):
         open_artifact("")
+
+
+@pytest.mark.parametrize("path", ["models/small", "small"])
+def test_path_is_a_folder_and_no_name(path):
+    with pytest.raises(ArtifactNotFoundError, match=r"there is no such folder\. Check the path"):
+        open_artifact(Path(path))
 
 
 LOOKED = """

@@ -35,7 +35,7 @@ def test_manifest_is_compared_before_it_is_parsed(tmp_path):
         load_artifact(tmp_path, sha256=pin_of(tmp_path))
 
 
-@pytest.mark.parametrize("pin", ["", "0" * 63, "0" * 65, "g" * 64, f"sha256:{OTHER}"])
+@pytest.mark.parametrize("pin", ["", "0" * 63, "0" * 65, "g" * 64, f"sha256:{OTHER}", 5])
 def test_pin_that_is_no_hash_is_refused_before_anything_is_fetched(pin):
     with pytest.raises(InvalidInputError, match="64 hex digits"):
         open_artifact("acme/guard", "main", sha256=pin)

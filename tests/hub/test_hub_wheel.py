@@ -12,7 +12,8 @@ from email.parser import Parser
 import click
 import pytest
 
-from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE, file_sha256
+from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE
+from alknet_firewall.integrity import file_sha256
 from export.wheel import build_wheel
 
 pytestmark = pytest.mark.packaging

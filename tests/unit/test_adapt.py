@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from alknet_firewall import Firewall, InvalidInputError
 from alknet_firewall.adapt import FOLDS, adapt, check_enough, choose_penalty, folds, read_bags
-from alknet_firewall.adapted import n_verdicts_changed, operating_points, write_adapted
-from alknet_firewall.artifact import ARTIFACT_FILES, load_artifact
+from alknet_firewall.adapted import check_out, n_verdicts_changed, operating_points, write_adapted
+from alknet_firewall.artifact import ARTIFACT_FILES, MANIFEST_FILE, load_artifact
+from alknet_firewall.config import Adapted
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.leftout import Comparison, Figures, objections
 from alknet_firewall.selftest import load_selftest, run_selftest
@@ -65,6 +67,13 @@ def test_with_few_sources_texts_are_left_out_one_by_one_but_never_without_their_
     fold, by = folds(own)
     assert by == "text"
     assert set(fold[-3:].tolist()) == {fold[0]}
+
+
+def test_a_source_may_have_any_name():
+    """JSON can spell half a surrogate pair, which has no UTF-8."""
+    fold, grouped_by = folds(rows(SUBTLE, source=lambda number: f"\ud800{number % 10}"))
+    assert grouped_by == "source"
+    assert set(fold.tolist()) == set(range(FOLDS))
 
 
 def test_sources_of_one_label_each_are_no_reason_to_leave_a_label_out():
@@ -215,6 +224,12 @@ def test_kept_thresholds_say_that_they_were_not_measured_on_this_head(written, e
         assert new.data == f"{old.data}; kept from {embedded.artifact.id}, measured before the head was adapted"
 
 
+def test_the_config_says_whose_head_was_moved_and_on_what(written, embedded, adaptation):
+    assert written.config.adapted == Adapted(embedded.artifact.id, 60, 30, adaptation.report.penalty)
+    assert written.config.fitted_on == embedded.artifact.config.fitted_on
+    assert embedded.artifact.config.adapted is None
+
+
 def test_the_card_says_what_it_is_and_keeps_the_hubs_metadata(written, embedded):
     card = written.path("README.md").read_text(encoding="utf-8")
     assert card.startswith("---\n")
@@ -255,6 +270,48 @@ def test_nothing_is_written_over(embedded, adaptation, tmp_path):
 def test_an_empty_folder_is_written_to(embedded, adaptation, tmp_path):
     (tmp_path / "out").mkdir()
     assert load_artifact(write_adapted(embedded, adaptation, ROWS, tmp_path / "out").folder)
+
+
+@pytest.mark.parametrize("way", [".", "link"])
+def test_an_empty_folder_may_be_the_one_that_one_is_in_or_behind_a_link(way, embedded, adaptation, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    try:
+        (tmp_path / "link").symlink_to("out", target_is_directory=True)
+    except OSError:
+        pytest.skip("this system makes no links")
+    monkeypatch.chdir(tmp_path / "out" if way == "." else tmp_path)
+    write_adapted(embedded, adaptation, ROWS, Path(way))
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {MANIFEST_FILE, *ARTIFACT_FILES}
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_folder_beside_the_new_one_is_left_alone(embedded, adaptation, tmp_path):
+    (tmp_path / ".out.draft").mkdir()
+    (tmp_path / ".out.draft" / "notes.txt").write_text("mine")
+    write_adapted(embedded, adaptation, ROWS, tmp_path / "out")
+    assert (tmp_path / ".out.draft" / "notes.txt").read_text() == "mine"
+    assert {path.name for path in tmp_path.iterdir()} == {".out.draft", "out"}
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_the_work(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InvalidInputError, match="nothing can be written in"):
+        check_out(tmp_path / "notes.txt" / "out")
+
+
+def test_a_failure_while_files_are_moved_leaves_the_empty_folder(embedded, adaptation, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    rename = Path.rename
+
+    def fail(path, target):
+        if path.name == MANIFEST_FILE:
+            raise OSError(28, "No space left on device")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(InvalidInputError, match="cannot be written: No space left"):
+        write_adapted(embedded, adaptation, ROWS, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_a_failure_on_the_way_leaves_nothing_behind(embedded, adaptation, tmp_path, monkeypatch):

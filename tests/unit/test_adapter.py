@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from alknet_firewall.adapter import DOWN, UP, mix_adapters, save_adapter
+from alknet_firewall.adapter import DOWN, UP, apply_adapter, mix_adapters, save_adapter
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
-from alknet_firewall.tensors import load_tensors
+from alknet_firewall.tensors import load_tensors, save_tensors
 
 
 def write(path, rank, seed, name="layer"):
@@ -42,6 +42,25 @@ def test_a_smaller_rank_gives_the_nearest_change_of_that_rank(tmp_path):
 def test_adapters_of_other_matrices_are_refused(tmp_path):
     with pytest.raises(ArtifactCorruptError, match="same matrices"):
         mix_adapters(write(tmp_path / "a", 2, 1), write(tmp_path / "b", 2, 1, "other"), 0.5, tmp_path / "out")
+
+
+class Model:
+    """As much of a model as the check of an adapter looks at: one matrix of 5 by 6."""
+
+    weight = np.zeros((5, 6))
+
+    def named_modules(self):
+        return [("layer", self), ("bare", object())]
+
+
+@pytest.mark.parametrize(
+    ("name", "down", "up"),
+    [("layer", (2, 6), (5, 3)), ("layer", (2, 7), (5, 2)), ("layer", (6,), (5, 2)), ("other", (2, 6), (5, 2)), ("bare", (2, 6), (5, 2))],
+)
+def test_a_pair_that_does_not_fit_the_model_is_named(name, down, up, tmp_path):
+    save_tensors(tmp_path / "a", {name + DOWN: np.zeros(down), name + UP: np.zeros(up)})
+    with pytest.raises(ArtifactCorruptError, match=f"{name} does not fit the model"):
+        apply_adapter(Model(), tmp_path / "a")
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])

@@ -175,6 +175,20 @@ def test_a_folder_in_place_of_a_file_is_named(name, light_copy):
     refused(light_copy, name)
 
 
+@pytest.mark.parametrize("name", [MODEL_FILE, DETECTOR_FILE, TOKENIZER_FILE])
+def test_a_file_that_is_changed_after_it_was_verified_is_not_used(name, artifact_copy, change_file):
+    artifact = load_artifact(artifact_copy)
+    change_file(artifact_copy / name, lambda content: content + b" ")
+    with pytest.raises(ArtifactCorruptError, match=re.escape(str(artifact_copy / name))):
+        Firewall(artifact, threads=1)
+
+
+def test_a_file_that_was_only_touched_is_used(artifact_copy):
+    artifact = load_artifact(artifact_copy)
+    (artifact_copy / TOKENIZER_FILE).touch()
+    assert Firewall(artifact, threads=1).artifact is artifact
+
+
 # The manifest
 
 NO_JSON = {
@@ -198,7 +212,7 @@ def test_a_manifest_that_is_no_object_is_named(document, light_copy, change_file
     refused(light_copy, MANIFEST_FILE, "must be an object")
 
 
-@pytest.mark.parametrize("version", [0, 3, 5, 4.0, True, "4", None])
+@pytest.mark.parametrize("version", [0, 4, 6, 5.0, True, "5", None])
 @pytest.mark.parametrize("name", [MANIFEST_FILE, CONFIG_FILE])
 def test_another_schema_version_is_named(name, version, edit_json):
     folder = edit_json(name, lambda document: {**document, "schema_version": version})
@@ -279,16 +293,19 @@ CONFIG_EDITS = {
     "one origin more": (set_at(["prefixes", "system"], {"text": "x", "ids": [1]}), "prefixes must be given for prompt, content"),
     "no calibration of an origin": (drop_at(["calibration", "content"]), "calibration must be given for prompt, content"),
     "a slope of 0": (set_at(["calibration", "prompt", "slope"], 0.0), "a slope above 0"),
-    "a slope that is no number": (set_at(["calibration", "prompt", "slope"], float("nan")), "a slope above 0"),
+    "a slope that is no number": (set_at(["calibration", "prompt", "slope"], float("nan")), "prompt: slope must be a finite number"),
+    "a slope without end": (set_at(["calibration", "prompt", "slope"], float("inf")), "prompt: slope must be a finite number"),
+    "a shift that is no number": (set_at(["calibration", "content", "shift"], float("nan")), "content: shift must be a finite number"),
+    "a length without end": (set_at(["calibration", "content", "length"], float("inf")), "content: length must be a finite number"),
     "a sharpness of 0": (set_at(["calibration", "prompt", "sharpness"], 0.0), "a sharpness above 0 and at most 1"),
     "a sharpness above 1": (set_at(["calibration", "content", "sharpness"], 1.5), "a sharpness above 0 and at most 1"),
     "a negative length": (set_at(["calibration", "content", "length"], -0.1), "a length of at least 0"),
     "no operating points": (set_at(["operating_points"], []), "needs an operating point at default_fpr"),
     "another default": (set_at(["default_fpr"], 0.123), "needs an operating point at default_fpr"),
-    "a default that is no number": (set_at(["default_fpr"], float("nan")), "needs an operating point at default_fpr"),
+    "a default that is no number": (set_at(["default_fpr"], float("nan")), "default_fpr must be a finite number"),
     "a threshold above 1": (set_at(["operating_points", 0, "threshold"], 1.5), r"thresholds must lie in \[0, 1\]"),
     "a threshold below 0": (set_at(["operating_points", 0, "threshold"], -0.1), r"thresholds must lie in \[0, 1\]"),
-    "a threshold that is no number": (set_at(["operating_points", 0, "threshold"], float("nan")), r"thresholds must lie in \[0, 1\]"),
+    "a threshold that is no number": (set_at(["operating_points", 0, "threshold"], float("nan")), "threshold must be a finite number"),
 }
 
 

@@ -7,7 +7,7 @@ import warnings
 import numpy as np
 import pytest
 
-from alknet_firewall import FirewallClassifier, InvalidInputError
+from alknet_firewall import ArtifactNotFoundError, FirewallClassifier, InvalidInputError
 from alknet_firewall.firewall import BATCH_TOLERANCE
 
 sklearn = pytest.importorskip("sklearn")
@@ -111,6 +111,7 @@ def test_texts_may_come_in_any_one_dimensional_shape(shipped, kind):
     [
         ("one text", "several texts"),
         (7, "several texts"),
+        ({"heronsong": 1}, "several texts"),
         ([], "0 samples"),
         ([["a"], ["b"]], "Text 0 of 2: A text must be str"),
         (np.array([["a"], ["b"]]), "one dimension"),
@@ -167,6 +168,31 @@ def test_too_few_texts_to_choose_a_penalty_are_an_error():
 def test_nothing_is_judged_before_it_is_fitted(method):
     with pytest.raises(NotFittedError):
         getattr(FirewallClassifier(), method)(TEXTS[:1])
+
+
+def test_a_fit_that_fails_leaves_what_was_fitted_before(shipped):
+    classifier = pickle.loads(pickle.dumps(shipped)).set_params(penalty="auto")
+    before = classifier.detector_
+    with pytest.raises(InvalidInputError, match="too few texts to choose the penalty"):
+        classifier.fit(TEXTS[:2], [0, 1])
+    assert classifier.detector_ is before
+    unfitted = FirewallClassifier(**OPTIONS)
+    with pytest.raises(InvalidInputError, match="too few texts to choose the penalty"):
+        unfitted.fit(TEXTS[:2], [0, 1])
+    with pytest.raises(NotFittedError):
+        unfitted.predict(TEXTS[:1])
+
+
+def test_a_head_stays_with_the_origin_that_it_was_fitted_for(fitted):
+    other = pickle.loads(pickle.dumps(fitted)).set_params(origin="prompt")
+    np.testing.assert_array_equal(other.decision_function(TEXTS[:2]), fitted.decision_function(TEXTS[:2]))
+
+
+def test_the_embedded_artifact_is_not_taken_for_one_that_is_called_none(shipped):
+    loaded = pickle.loads(pickle.dumps(shipped))
+    loaded.predict(TEXTS[:1])
+    with pytest.raises(ArtifactNotFoundError):
+        loaded.set_params(artifact="None").predict(TEXTS[:1])
 
 
 # Among scikit-learn's tools

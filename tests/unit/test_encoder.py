@@ -1,6 +1,7 @@
 """The session: what it refuses, and that threads and forked processes can share it."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -207,6 +208,42 @@ def test_a_forked_child_scans_like_its_parent_and_ends(way):
         program.communicate()
         pytest.fail("the forked child hangs")
     assert program.returncode == 0, stderr
+
+
+CHANGED = """
+import os, sys
+from pathlib import Path
+from alknet_firewall import ArtifactError, Firewall
+
+graph = Path(sys.argv[1]) / "model.onnx"
+firewall = Firewall.from_pretrained(graph.parent, threads=1)
+content = bytearray(graph.read_bytes())
+graph.unlink()
+if sys.argv[2] == "changed":
+    content[len(content) // 2] ^= 1
+    graph.write_bytes(content)
+pid = os.fork()
+if not pid:
+    try:
+        firewall.scan("The tram leaves at nine.")
+    except ArtifactError as err:
+        os.write(1, f"{type(err).__name__}: {err}".encode())
+    os._exit(0)
+os.waitpid(pid, 0)
+firewall.scan("The tram leaves at nine.")
+"""
+
+
+@NEEDS_FORK
+@pytest.mark.parametrize(
+    ("way", "complaint"), [("changed", "ArtifactCorruptError.*sha256 .* instead of"), ("gone", "ArtifactNotFoundError.*does not exist")]
+)
+def test_a_forked_child_judges_with_no_other_graph_than_was_verified(way, complaint, artifact_copy):
+    quiet = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", CHANGED, str(artifact_copy), way]
+    program = subprocess.run(quiet, capture_output=True, text=True, timeout=120, check=False)
+    assert program.returncode == 0, program.stderr
+    assert re.search(complaint, program.stdout), program.stdout
+    assert str(artifact_copy / MODEL_FILE) in program.stdout
 
 
 def test_the_graph_tells_its_layer_and_precision(embedded):

@@ -7,9 +7,11 @@ import math
 import numpy as np
 import pytest
 
-from alknet_firewall import Firewall, InvalidInputError, Span
+from alknet_firewall import ArtifactCorruptError, Firewall, InvalidInputError, Span
+from alknet_firewall.config import Calibration
 from alknet_firewall.detector import calibrated
 from alknet_firewall.firewall import BATCH_TOLERANCE
+from alknet_firewall.judging import Judge, Rated
 from alknet_firewall.text import MAX_CHARACTERS
 from alknet_firewall.verdict import merge_spans
 from alknet_firewall.windows import window_starts
@@ -72,7 +74,7 @@ def test_a_single_text_in_place_of_several_is_refused(texts, embedded):
     assert "scan(text)" in texts_error(embedded, texts)
 
 
-@pytest.mark.parametrize("texts", [None, 7, object()])
+@pytest.mark.parametrize("texts", [None, 7, object(), {"a text": 1}, {"a text"}, frozenset({"a text"})])
 def test_what_is_no_collection_of_texts_is_refused(texts, embedded):
     assert "several texts" in texts_error(embedded, texts)
 
@@ -83,7 +85,9 @@ def test_a_wrong_origin_is_refused_by_scan(origin, embedded):
         embedded.scan("fine", origin)
 
 
-@pytest.mark.parametrize("origin", ["system", None, 5, ["prompt", "system"], ["prompt", None], [["prompt"], ["content"]]])
+@pytest.mark.parametrize(
+    "origin", ["system", None, 5, ["prompt", "system"], ["prompt", None], [["prompt"], ["content"]], {"prompt", "content"}]
+)
 def test_a_wrong_origin_is_refused_by_scan_batch(origin, embedded):
     assert "'prompt', 'content'" in texts_error(embedded, ["fine", "fine"], origin=origin)
 
@@ -228,6 +232,12 @@ def test_the_worst_stretch_is_where_its_span_says(embedded):
     assert any(span.start <= worst.start and worst.end <= span.end for span in verdict.spans)
 
 
+def test_a_score_that_is_not_a_number_is_an_error_and_no_verdict():
+    judge = Judge("prompt", 0.5, Calibration(1.0, math.nan, 0.0, 1.0), "small@0123456789ab")
+    with pytest.raises(ArtifactCorruptError, match=r"small@0123456789ab.*origin prompt.*not a number"):
+        judge.verdict([Rated(0, 4, 1.0)], 1, 1)
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.0, 2.5])
 def test_the_number_of_windows_is_told(factor, embedded):
     window = embedded.artifact.config.window
@@ -295,6 +305,17 @@ def test_the_score_of_a_long_text_is_that_of_its_worst_window(embedded):
     worst, n_segments = max(logits.max() for _, _, logits in windows), sum(len(logits) for _, _, logits in windows)
     score = float(calibrated(np.array([worst]), n_segments, embedded.artifact.config.calibration["content"])[0])
     assert embedded.scan(text, "content").score == pytest.approx(score, abs=BATCH_TOLERANCE)
+
+
+HIDDEN = ["\u200b", "\u200b\u2060" * 5, "\u0336\u0335"]
+
+
+@pytest.mark.parametrize("padding", HIDDEN, ids=["one", "ten", "accents"])
+def test_hiding_a_text_in_what_shows_nothing_does_not_lower_its_score(padding, embedded):
+    """The characters make many segments, and the score of what they hide is that of a text without them."""
+    text = ATTACK.strip()
+    hidden = embedded.scan(padding.join(text), "content")
+    assert hidden.score > embedded.scan(text, "content").score - 0.02
 
 
 def test_the_probability_goes_with_the_score_whatever_the_threshold(embedded):

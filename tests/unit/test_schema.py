@@ -55,6 +55,12 @@ def test_a_whole_number_is_taken_for_a_float_and_becomes_one():
     assert type(part.weight) is float
 
 
+@pytest.mark.parametrize("weight", ["NaN", "Infinity", "-Infinity", "1e999", "1" + "0" * 400])
+def test_a_number_that_is_not_finite_is_named(weight):
+    with pytest.raises(ArtifactCorruptError, match=r"^part\.json: weight must be a finite number"):
+        parse(Part, json.loads(f'{{"name": "a", "weight": {weight}}}'), "part.json")
+
+
 def test_only_what_has_a_default_may_be_missing():
     @dataclass(frozen=True)
     class Later(Part):

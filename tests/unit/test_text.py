@@ -56,13 +56,15 @@ def test_the_two_origins_are_known(origin):
     assert check_origin(origin) == origin
 
 
-@pytest.mark.parametrize("origin", ["", "Prompt", "content ", "system", None, 0, b"prompt", ["prompt"], ("content",), math.nan])
+@pytest.mark.parametrize(
+    "origin", ["", "Prompt", "content ", "system", None, 0, b"prompt", ["prompt"], ("content",), math.nan, np.array(["prompt", "content"])]
+)
 def test_any_other_origin_is_refused_and_the_known_ones_are_told(origin):
     with pytest.raises(InvalidInputError, match="'prompt', 'content'"):
         check_origin(origin)
 
 
-@pytest.mark.parametrize("threshold", [0, 1, 0.0, 1.0, 0.5, 5e-324, np.float64(0.25)])
+@pytest.mark.parametrize("threshold", [0, 1, 0.0, 1.0, 0.5, 5e-324, np.float64(0.25), np.float32(0.5), np.int64(1)])
 def test_a_threshold_from_0_to_1_is_taken_unrounded(threshold):
     checked = check_threshold(threshold)
     assert checked == threshold

@@ -119,6 +119,15 @@ def test_a_bad_argument_is_an_error_that_names_it_whatever_the_environment_says(
         resolve_threads(threads)
 
 
+@pytest.mark.parametrize("threads", [1025, 10**9, 2**40])
+def test_more_threads_than_any_host_has_cores_are_an_error(monkeypatch, threads):
+    with pytest.raises(InvalidInputError, match=r"^threads must be at most 1024"):
+        resolve_threads(threads)
+    monkeypatch.setenv(THREADS_VARIABLE, str(threads))
+    with pytest.raises(InvalidInputError, match=f"^{THREADS_VARIABLE} must be at most 1024"):
+        resolve_threads()
+
+
 def test_the_firewall_refuses_bad_threads_and_reports_good_ones(embedded):
     from alknet_firewall import Firewall
 

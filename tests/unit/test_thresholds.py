@@ -2,7 +2,11 @@
 
 import json
 import math
+import os
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
@@ -58,10 +62,18 @@ def test_too_few_texts_are_an_error_that_says_how_many_are_needed(fpr, needed):
         assert f"the lowest rate for {needed - 1} is {1 / needed:.2g}" in str(caught.value)
 
 
-@pytest.mark.parametrize("fpr", [0.0, 1.0, -0.1, float("nan")])
+@pytest.mark.parametrize("fpr", [0.0, 1.0, -0.1, float("nan"), 1e-310, 1e-10])
 def test_a_rate_out_of_range_is_an_error(fpr):
-    with pytest.raises(InvalidInputError, match="between 0 and 1"):
+    with pytest.raises(InvalidInputError, match="between 1e-09 and 1"):
         choose_threshold(ranks(100), fpr)
+
+
+def test_a_rate_next_to_1_lets_all_but_the_lowest_score_be_flagged():
+    assert choose_threshold(ranks(10), 1 - 1e-11).n_flagged == 9
+
+
+def test_a_rate_of_0_needs_more_texts_than_anyone_has():
+    assert n_needed(0.0) >= 999_999_999
 
 
 def test_harmless_texts_with_the_highest_score_there_is_are_an_error():
@@ -133,7 +145,7 @@ def document(**changes):
         (document(thresholds={"prompt": {"threshold": 0.5}}), "misses"),
         (document(thresholds={"system": GOOD}), "origin must be one of"),
         (document(thresholds={"prompt": {**GOOD, "threshold": 1.5}}), "from 0 to 1"),
-        (document(thresholds={"prompt": {**GOOD, "threshold": math.nan}}), "from 0 to 1"),
+        (document(thresholds={"prompt": {**GOOD, "threshold": math.nan}}), "threshold must be a finite number"),
         (document(thresholds={}), "at least one"),
         (document(schema_version=2), "schema_version 2"),
     ],
@@ -151,6 +163,53 @@ def test_a_file_that_is_not_there_or_cannot_be_written_is_an_error(tmp_path):
         load_thresholds(tmp_path / "absent.json", ARTIFACT)
     with pytest.raises(InvalidInputError, match="cannot be written"):
         save_thresholds(tmp_path / "absent" / "t.json", ARTIFACT, {"prompt": OWN})
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "t.json"
+    save_thresholds(path, ARTIFACT, {"prompt": OWN})
+
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.replace", fail)
+    with pytest.raises(InvalidInputError, match="cannot be written: No space left"):
+        save_thresholds(path, ARTIFACT, {"content": OWN})
+    assert load_thresholds(path, ARTIFACT) == {"prompt": OWN}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_permissions_and_links_stay_what_they_were(tmp_path):
+    path, link = tmp_path / "t.json", tmp_path / "link.json"
+    save_thresholds(path, ARTIFACT, {"prompt": OWN})
+    path.chmod(0o600)
+    link.symlink_to(path)
+    save_thresholds(link, ARTIFACT, {"content": OWN})
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert link.is_symlink()
+    assert set(load_thresholds(path, ARTIFACT)) == {"prompt", "content"}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="a folder can be held on POSIX only")
+def test_of_two_calibrations_at_once_neither_loses_what_the_other_wrote(tmp_path, monkeypatch):
+    path = tmp_path / "t.json"
+    save_thresholds(path, ARTIFACT, {"prompt": replace(OWN, threshold=0.9)})
+
+    def slow(*arguments):
+        kept = load_thresholds(*arguments)
+        time.sleep(0.2)
+        return kept
+
+    monkeypatch.setattr("alknet_firewall.thresholds.load_thresholds", slow)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda origin: save_thresholds(path, ARTIFACT, {origin: OWN}), ("prompt", "content")))
+    assert load_thresholds(path, ARTIFACT) == {"prompt": OWN, "content": OWN}
+
+
+def test_what_is_no_path_is_an_error():
+    with pytest.raises(InvalidInputError, match="not by int"):
+        Firewall.from_pretrained(thresholds=5)
 
 
 def test_the_argument_goes_before_the_environment(monkeypatch):

@@ -145,6 +145,7 @@ def _facts(choice: Choice, threads: int | None) -> dict[str, Any]:
         "prefixes": {origin: prefix["text"] for origin, prefix in config["prefixes"].items()},
         "data": {
             "fitted_on": config["fitted_on"],
+            "adapted": config["adapted"],
             "thresholds_set_on": sorted({f"{point['origin']}: {point['data']}" for point in config["operating_points"]}),
         },
         "default_fpr": config["default_fpr"],

@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from alknet_firewall.adapter import apply_adapter
-from alknet_firewall.artifact import TOKENIZER_FILE, file_sha256
+from alknet_firewall.artifact import TOKENIZER_FILE
 from alknet_firewall.detector import calibrated
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError, missing_dependency
 from alknet_firewall.firewall import Firewall
+from alknet_firewall.integrity import file_sha256
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.verdict import Origin
 from alknet_firewall.windows import batches, window_starts

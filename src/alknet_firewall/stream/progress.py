@@ -36,6 +36,7 @@ class Progress:
         self._windows = ArrivingWindows(reader, judge.origin, past)
         self._views = ArrivingViews(reader, judge.origin, past) if with_views else None
         self._plain, self._hidden = Tally(judge), Tally(judge)
+        self._n_shown: int | None = None  # known when the text has ended
 
     def step(self, part: str) -> Verdict | None:
         """Take the next part of the text.
@@ -104,7 +105,7 @@ class Progress:
     def _find(self, windows: Iterable[list[Segment]]) -> None:
         """Count windows of views."""
         for window in windows:
-            self._hidden.add(rate(window, self._detector), self._plain.n_segments)
+            self._hidden.add(rate(window, self._detector), self._n_shown or self._plain.n_segments)
 
     def _read_again(self, text: str) -> None:
         """Put in place of what was read in parts what only the whole text shows."""
@@ -114,7 +115,9 @@ class Progress:
                 self._add(window)
         if self._views:
             self._hidden = Tally(self._judge)
-            self._find(self._views.close(text))
+            windows = self._views.close(text)
+            self._n_shown = self._reader.n_shown(text, self._plain.n_segments) if windows else None
+            self._find(windows)
 
     def _verdict(self, plain: Sequence[list[Segment]], hidden: Sequence[list[Segment]] = ()) -> Verdict:
         """The verdict with windows of the text and of views that are not counted, or not yet."""
@@ -124,4 +127,4 @@ class Progress:
             return self._judge.nothing_read()
         n_segments = self._plain.n_segments + sum(map(len, plain))
         n_windows = self._plain.n_windows + self._hidden.n_windows + len(plain) + len(hidden)
-        return self._judge.verdict(rated, max(1, n_segments), n_windows)
+        return self._judge.verdict(rated, max(1, n_segments), n_windows, self._n_shown)

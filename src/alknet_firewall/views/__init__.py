@@ -10,9 +10,10 @@ from alknet_firewall.views.decoding import DECODERS
 from alknet_firewall.views.edits import View, crops, plain, run, stretch, unmarked
 from alknet_firewall.views.folding import FOLDERS
 from alknet_firewall.views.hidden import hidden_spans
+from alknet_firewall.views.invisible import invisible_edits, mark_edits
 from alknet_firewall.views.joining import JOINERS
 
-__all__ = ["View", "views"]
+__all__ = ["View", "shown", "views"]
 
 ALONE = 0
 """Context of what was decoded: a whole message of its own, which the text around it would only dilute."""
@@ -40,3 +41,8 @@ def views(text: str) -> tuple[View, ...]:
     decoded = run(base, DECODERS)
     hidden = [stretch("hidden", base, start, end) for start, end in hidden_spans(base.text)]
     return (*crops("folded", text, folded), *crops("joined", text, joined), *crops("decoded", text, decoded, ALONE), *hidden)
+
+
+def shown(text: str) -> str:
+    """The text without characters that show nothing, what is spelled in them written out; the same one where it has none."""
+    return run(plain(text), (invisible_edits, mark_edits)).text
