@@ -120,9 +120,9 @@ class StreamGuard:
     def peek(self) -> Verdict:
         """Judge what still waits as well, as if the text ended here, though it may go on.
 
-        For when nothing comes for a while: a line of a log, a message in a conversation. It costs the reading of what waits and a search for
-        what is hidden, some ten milliseconds and in a long text up to a hundred, if anything has arrived since the last time. It changes no
-        later verdict, except that no flag is taken back before as much has been read.
+        For when nothing comes for a while: a line of a log, a message in a conversation. It costs the reading of what waits and a search
+        for what is hidden, some ten milliseconds and in a long text up to a hundred, if anything has arrived since the last time.
+        It changes no later verdict, except that no flag is taken back before as much has been read.
 
         Returns
         -------
