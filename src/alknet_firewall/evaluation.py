@@ -113,10 +113,11 @@ def calibration(probabilities: Scores, labels: Labels) -> tuple[float, tuple[Bin
     error, bins = 0.0, []
     for number in np.unique(owner):
         own = owner == number
-        mean, share = (float(np.average(values[own], weights=weights[own])) for values in (probabilities, labels))
-        error += float(weights[own].sum()) * abs(mean - share)
+        total = math.fsum(weights[own])  # exact sums, so that the order of texts is no matter
+        mean, share = (math.fsum(weights[own] * values[own]) / total for values in (probabilities, labels))
+        error += total * abs(mean - share)
         bins.append(Bin(int(own.sum()), mean, share))
-    return error / float(weights.sum()), tuple(bins)
+    return error / math.fsum(weights), tuple(bins)
 
 
 def _origin(

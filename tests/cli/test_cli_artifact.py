@@ -177,7 +177,7 @@ def test_verify_finds_a_verdict_that_this_build_does_not_give(run, artifact_copy
     ("content", "words"),
     [
         (b'{"tolerance": 0.02, "cases": []}', "at least one case"),
-        (b'{"tolerance": 0.02, "cases": [{"text": "a", "origin": "prompt", "score": NaN, "flagged": false}]}', "scores from 0 to 1"),
+        (b'{"tolerance": 0.02, "cases": [{"text": "a", "origin": "prompt", "score": NaN, "flagged": false}]}', "must be a finite number"),
         (b'{"tolerance": 0.02}', "misses 'cases'"),
         (b"{", "not valid JSON"),
         (b"\xff", "not valid JSON"),
