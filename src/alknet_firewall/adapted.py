@@ -27,13 +27,13 @@ from alknet_firewall.artifact import (
     load_artifact,
     write_manifest,
 )
+from alknet_firewall.choosing import choose_threshold, n_needed
 from alknet_firewall.config import Adapted, ArtifactConfig, OperatingPoint
 from alknet_firewall.errors import ArtifactNotFoundError, InvalidInputError
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.selftest import answered, load_selftest, save_selftest
 from alknet_firewall.tensors import load_tensors, save_tensors
-from alknet_firewall.thresholds import choose_threshold, n_needed
 from alknet_firewall.verdict import ORIGINS, Origin
 
 COPIED = ("model.onnx", "tokenizer.json", "LICENSE", "NOTICE")

@@ -11,14 +11,12 @@ from dataclasses import replace
 import pytest
 
 from alknet_firewall import Firewall, InvalidInputError
+from alknet_firewall.choosing import choose_threshold, fpr_upper_bound, n_needed
 from alknet_firewall.selftest import load_selftest, run_selftest
 from alknet_firewall.thresholds import (
     VARIABLE,
     OwnThreshold,
-    choose_threshold,
-    fpr_upper_bound,
     load_thresholds,
-    n_needed,
     resolve_thresholds,
     save_thresholds,
 )

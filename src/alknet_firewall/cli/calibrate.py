@@ -86,7 +86,8 @@ def calibrate(
     The threshold lies just above the score that keeps a further text like these at or below the rate. How far the rate can be
     off is said as well. With n texts no rate below 1/(n + 1) can be kept to; asking for it is an error that says how many are needed.
     """
-    from alknet_firewall.thresholds import choose_threshold, load_thresholds, save_thresholds
+    from alknet_firewall.choosing import choose_threshold
+    from alknet_firewall.thresholds import load_thresholds, save_thresholds
 
     if not 0.0 < fpr < 1.0:
         raise click.BadParameter("must be a number between 0 and 1.", param_hint="--fpr")
