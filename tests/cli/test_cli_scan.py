@@ -6,11 +6,12 @@ import base64
 import json
 import math
 import subprocess
+from dataclasses import replace
 
 import pytest
 
 from alknet_firewall.cli.inputs import Record
-from alknet_firewall.cli.output import as_text, position, printable
+from alknet_firewall.cli.output import as_text, position, printable, weighed
 from alknet_firewall.verdict import Span, Verdict
 from tests.cli.running import killed_when_stuck, start
 
@@ -303,9 +304,15 @@ def test_text_output_says_what_where_and_how_sure(run, tmp_path):
     path.write_text(LETTER)
     flagged, clear = (run("scan", path, *limit) for limit in (FLAG_ALL, FLAG_NONE))
     (row,) = run("scan", path, "--format", "jsonl", *FLAG_ALL).rows
+    assert 0.01 < row["probability"] < 0.99
     probability = f"probability {row['probability']:.2f}"
     assert flagged.stdout.startswith(f"FLAGGED {row['score']:.3f} (threshold 0.000, {probability})  {path}  content\n")
     assert clear.stdout == f"ok      {row['score']:.3f} (threshold 1.000, {probability})  {path}  content\n"
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1.0, "> 0.99"), (0.9951, "> 0.99"), (0.94, "0.94"), (0.0, "< 0.01")])
+def test_no_probability_reads_as_certain(value, shown):
+    assert weighed(replace(verdict(), probability=value)) == f"0.900 (threshold 0.500, probability {shown})"
 
 
 def test_text_output_shows_the_same_spans_as_json(run, embedded):

@@ -44,7 +44,14 @@ def as_text(record: Record, verdict: Verdict) -> str:
 
 def weighed(verdict: Verdict) -> str:
     """Score, threshold and probability, as both ``scan`` and ``scan --follow`` show them."""
-    return f"{verdict.score:.3f} (threshold {verdict.threshold:.3f}, probability {verdict.probability:.2f})"
+    return f"{verdict.score:.3f} (threshold {verdict.threshold:.3f}, probability {_probability(verdict.probability)})"
+
+
+def _probability(value: float) -> str:
+    """Two digits, but for what would read as certain."""
+    if value > 0.99:
+        return "> 0.99"
+    return "< 0.01" if value < 0.01 else f"{value:.2f}"
 
 
 def summary(n_scanned: int, n_flagged: int, n_failed: int) -> str:
