@@ -6,12 +6,15 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 CONTEXT = 200
 """Characters that a view keeps on each side of what changed."""
 
 _WORD_BORDER = 30  # how much further a crop may reach to end at white space
+
+
+T = TypeVar("T")
 
 
 class Edit(NamedTuple):
@@ -75,6 +78,17 @@ class View:
     text: str
     starts: Sequence[int]
     ends: Sequence[int]
+
+
+def chained(items: Iterable[T], follows: Callable[[T, T], bool]) -> list[list[T]]:
+    """Return items in order as chains, none empty: one belongs to the chain of the one before if it follows upon it."""
+    chains: list[list[T]] = []
+    for item in items:
+        if chains and follows(chains[-1][-1], item):
+            chains[-1].append(item)
+        else:
+            chains.append([item])
+    return chains
 
 
 def plain(text: str) -> Reading:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from alknet_firewall.views.edits import Edit
+from alknet_firewall.views.edits import Edit, chained
 from alknet_firewall.views.invisible import INVISIBLE
 
 _INLINE = "b|big|code|del|em|font|i|ins|kbd|mark|s|small|span|strong|sub|sup|tt|u"
@@ -73,28 +73,17 @@ def tag_edits(text: str) -> list[Edit]:
     """
     if "<" not in text:
         return []
-    edits: list[Edit] = []
-    chain: list[Edit] = []
     tags = list(_TAGS.finditer(text))
     inside = [i for i, match in enumerate(tags) if _in_word(text, *match.span())]
-    for match in (tags[i] for i in inside):
-        if not chain or match.start() - chain[-1].end > 3 or not text[chain[-1].end : match.start()].isalpha():
-            edits += _cutting(text, chain)
-            chain = []
-        chain.append(Edit(*match.span(), ""))
-    return sorted({*edits, *_cutting(text, chain), *_scattered(text, tags, inside)})
+    cuts = (Edit(*tags[i].span(), "") for i in inside)
+    chains = chained(cuts, lambda last, cut: cut.start - last.end <= 3 and text[last.end : cut.start].isalpha())
+    return sorted({edit for chain in chains for edit in _cutting(text, chain)}.union(_scattered(text, tags, inside)))
 
 
 def _scattered(text: str, tags: list[re.Match[str]], inside: list[int]) -> Iterator[Edit]:
     """Tags where word after word has one inside, five or more, with those that open or close them."""
-    chains: list[list[int]] = [[]]
-    for i in inside:
-        if tags[i][0].count("<") > 1:  # between the entries of a menu
-            continue
-        if chains[-1] and not _is_next_word(text[tags[chains[-1][-1]].end() : tags[i].start()]):
-            chains.append([])
-        chains[-1].append(i)
-    for chain in chains:
+    single = (i for i in inside if tags[i][0].count("<") == 1)  # several stand between the entries of a menu
+    for chain in chained(single, lambda last, i: _is_next_word(text[tags[last].end() : tags[i].start()])):
         if len(chain) >= 5:
             yield from (Edit(*match.span(), "") for match in tags[max(0, chain[0] - 1) : chain[-1] + 2])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from alknet_firewall.views.edits import Edit
+from alknet_firewall.views.edits import Edit, chained
 
 _COMMAND = re.compile(r"(?:\x1b\[|\x9b)(?:[0-9:;<=>?]{1,40}[ -/]{0,2}[@-~]|[A-Zm])")  # a small letter alone may be one of a word
 _TITLE = re.compile(r"\x1b\][0-9]{1,4};[^\x07\x1b\n]{0,200}(?:\x07|\x1b\\)")
@@ -45,14 +45,8 @@ def break_edits(text: str) -> list[Edit]:
     """
     if not any(sign in text for sign in _BREAKS):  # cheaper than the search
         return []
-    edits: list[Edit] = []
-    chain: list[Edit] = []
-    for match in _BREAK.finditer(text):
-        if chain and not _is_next(text[chain[-1].end : match.start()]):
-            edits += chain if len(chain) >= 3 else []
-            chain = []
-        chain.append(Edit(*match.span(), ""))
-    return edits + (chain if len(chain) >= 3 else [])
+    chains = chained(_BREAK.finditer(text), lambda last, match: _is_next(text[last.end() : match.start()]))
+    return [Edit(*match.span(), "") for chain in chains if len(chain) >= 3 for match in chain]
 
 
 def _is_next(between: str) -> bool:
