@@ -16,13 +16,14 @@ from alknet_firewall.config import ArtifactConfig
 from alknet_firewall.detector import Detector
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.firewall import Firewall
+from alknet_firewall.judging import counts_of, lengths_of
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.leftout import Comparison, compare, objections
 from alknet_firewall.offset import Bags, Change, fit_change, losses, no_change
 from alknet_firewall.reader import Segment
 from alknet_firewall.tensors import FloatArray, IntArray
 from alknet_firewall.text import copies_key
-from alknet_firewall.verdict import ORIGINS, PLAIN, Origin
+from alknet_firewall.verdict import ORIGINS, Origin
 
 MIN_TEXTS = 20
 MIN_EACH = 5
@@ -106,7 +107,8 @@ def read_bags(firewall: Firewall, rows: Iterable[LabelledText]) -> Bags:
             segments[index] += own
         for row, own in zip(part, segments, strict=True):
             features, detector = np.stack([segment.features for segment in own]), firewall.detectors[row.origin]
-            lengths = _lengths(firewall, row.text, own)
+            read_in = [segment.view for segment in own]
+            lengths = lengths_of(read_in, *counts_of(row.text, read_in, firewall.reader))
             projected.append(detector.project(features))
             logits.append(_flat(detector.logits_at(projected[-1]), lengths, firewall.artifact.config, row.origin))
             labels.append(row.label)
@@ -230,14 +232,6 @@ def _spread(keys: Sequence[Hashable], labels: Sequence[int]) -> IntArray:
         filled[fold] += own
         chosen[key] = fold
     return np.array([chosen[key] for key in keys], np.int64)
-
-
-def _lengths(firewall: Firewall, text: str, segments: Sequence[Segment]) -> IntArray:
-    """What each segment is corrected for: the length of the text, in segments, as a scan counts it."""
-    is_plain = np.array([segment.view == PLAIN for segment in segments])
-    n_plain = int(is_plain.sum())
-    n_shown = n_plain if is_plain.all() else firewall.reader.n_shown(text, n_plain)
-    return np.where(is_plain, n_plain, n_shown)
 
 
 def _flat(logits: Values, n_segments: IntArray, config: ArtifactConfig, origin: Origin) -> Values:

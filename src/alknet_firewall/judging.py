@@ -13,6 +13,7 @@ from alknet_firewall.config import ArtifactConfig, Calibration
 from alknet_firewall.detector import Detector, calibrated, probabilities
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
 from alknet_firewall.reader import Reader, Segment
+from alknet_firewall.tensors import IntArray
 from alknet_firewall.text import check_origin, check_threshold
 from alknet_firewall.thresholds import OwnThreshold
 from alknet_firewall.verdict import PLAIN, Origin, Span, Verdict, merge_spans
@@ -77,7 +78,7 @@ class Judge:
         ArtifactCorruptError
             If a score is not a number: it would be below every threshold.
         """
-        lengths = np.array([n_segments if n_shown is None or segment.view == PLAIN else n_shown for segment in rated])
+        lengths = lengths_of([segment.view for segment in rated], n_segments, n_segments if n_shown is None else n_shown)
         scores = calibrated(np.array([segment.logit for segment in rated]), lengths, self.calibration)
         if not np.isfinite(scores).all():
             raise ArtifactCorruptError(
@@ -183,10 +184,20 @@ def judge_texts(
         rated[index] += rate(window, detectors[judges[index].origin])
     verdicts = []
     for text, judge, own, n in zip(texts, judges, rated, n_windows, strict=True):
-        n_segments = sum(segment.view == PLAIN for segment in own)
-        n_shown = n_segments if n_segments == len(own) else reader.n_shown(text, n_segments)
+        n_segments, n_shown = counts_of(text, [segment.view for segment in own], reader)
         verdicts.append(judge.verdict(own, n_segments, n, n_shown))
     return verdicts
+
+
+def counts_of(text: str, views: Sequence[str], reader: Reader) -> tuple[int, int]:
+    """How many segments a whole text has, and for its views, from the views that its segments were read in; see :meth:`Judge.verdict`."""
+    n_segments = sum(view == PLAIN for view in views)
+    return n_segments, n_segments if n_segments == len(views) else reader.n_shown(text, n_segments)
+
+
+def lengths_of(views: Sequence[str], n_segments: int, n_shown: int) -> IntArray:
+    """What each segment is corrected for, by the view that it was read in: the length of the text, in segments."""
+    return np.array([n_segments if view == PLAIN else n_shown for view in views], np.int64)
 
 
 def threshold_for(
