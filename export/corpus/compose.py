@@ -28,6 +28,9 @@ JSON_KINDS = ("tool_json", "tool_mcp")
 PLAINLY = 0.2
 """Share of attacks in prompts that are drawn from the plainest section, so that words such as "ignore" are not mostly harmless ones."""
 
+LANGUAGE_PAYLOADS = ("payload_trigger", "payload_plain", "payload_trigger", "payload_plain", "direct")
+"""Sections of a language's file that are put into content."""
+
 
 class Composer(Drawer):
     """Draws rows from the parts."""
@@ -107,15 +110,17 @@ class Composer(Drawer):
         section, payload = self._payload()
         wrapper, wrapped = self._wrap(payload, ("",) if section == "trigger" and self.rng.random() < 0.5 else None)
         twin_wrapper, twin = self._twin(payload, wrapper, context)
+        disguise, wrapped, told = self._untidy(wrapped, twin or "")
         lead, escaped = (_escaped(text, context) for text in (self._lead(context), wrapped))
         state = self.rng.getstate()
         attack, start = locate(document, lead + escaped, self.rng)
         self.rng.setstate(state)
-        harmless = lead + ("" if twin is None else _escaped(twin, context))
+        harmless = lead + _escaped(told, context)
         benign = place(document, harmless.rstrip() or None, self.rng)
         injected = (start + len(lead), start + len(lead) + len(escaped))
-        yield Row(attack, 1, "content", f"payload.{section}", context=context, wrapper=wrapper, pair=self._pairs, injected=injected)
-        yield Row(benign, 0, "content", "document", context=context, wrapper=twin_wrapper, pair=self._pairs)
+        kinds: dict[str, Any] = {"context": context, "disguise": disguise, "pair": self._pairs}
+        yield Row(attack, 1, "content", f"payload.{section}", wrapper=wrapper, injected=injected, **kinds)
+        yield Row(benign, 0, "content", "document", wrapper=twin_wrapper, **kinds)
 
     def _content_bare(self) -> Iterator[Row]:
         """Short content: an instruction alone or after a few sentences, and short harmless content."""
@@ -150,16 +155,21 @@ class Composer(Drawer):
             yield self._disguised(Row(text, label, "prompt", f"language.{section}", language=code))
 
     def _language_content(self) -> Iterator[Row]:
+        """A document of one language, or what a person is told, with an injected instruction, and its harmless twin."""
         self._pairs += 1
         code, sections = self._language()
+        short = self.rng.random() < 0.3
+        said = self._fill(self.rng.choice(sections["people"]))
         document = self._fill_keeping_places(self.rng.choice(sections["document"]))
-        section = self.rng.choice(["payload_trigger", "payload_plain"])
+        if short:
+            document = self.rng.choice(["{payload}", f"{said} {{payload}}", f"{{payload}}\n{said}"])
+        section = self.rng.choice(LANGUAGE_PAYLOADS)
         payload = self._fill(self.rng.choice(sections[section])) if self.rng.random() < 0.8 else self._payload()[1]
-        twin = self._fill(self.rng.choice(sections["people"])) if self.rng.random() < 0.7 else None
+        twin = self._fill(self.rng.choice(sections["people"])) if short or self.rng.random() < 0.7 else None
         state = self.rng.getstate()
         text, start = locate(document, payload, self.rng)
         self.rng.setstate(state)
-        kinds: dict[str, Any] = {"language": code, "context": "document", "pair": self._pairs}
+        kinds: dict[str, Any] = {"language": code, "context": "short" if short else "document", "pair": self._pairs}
         yield Row(text, 1, "content", f"language.{section}", injected=(start, start + len(payload)), **kinds)
         yield Row(place(document, twin, self.rng), 0, "content", "language.document", **kinds)
 

@@ -17,6 +17,9 @@ NEUTRAL_WRAPPERS = ("markup", "delimiter", "urgent", "posed_todo", "posed_collea
 REQUESTED = ("task", "agent_task", "code", "constraints")
 """Ordinary requests that are injected instructions when a document makes them."""
 
+TYPED = ("override", "role_hijack", "fake_turn", "extract_direct", "policy", "completion")
+"""Attacks that users type, and that are as often put into a document."""
+
 DESCRIPTIONS = ("tool_mcp",)
 """Documents that tell an agent how a tool is used: orders to it are harmless there as long as they serve the tool's purpose."""
 
@@ -74,6 +77,13 @@ class Drawer:
         name = self.rng.choice(names)
         return replace(row, text=DISGUISES[name](row.text, self.rng), disguise=name, injected=None)
 
+    def _untidy(self, *texts: str) -> tuple[str, ...]:
+        """The texts, now and then all in the same one of the disguises that people use by accident, with its name first."""
+        if self.rng.random() > 0.08:
+            return "", *texts
+        name = self.rng.choice(READABLE)
+        return name, *(DISGUISES[name](text, self.rng) for text in texts)
+
     def _longer(self, text: str, name: str) -> str:
         """The text, often with one or two more requests behind it: attacks are longer than most requests, and length must not tell."""
         for _ in range(self.rng.choice([0, 0, 0, 1, 1, 2])):
@@ -97,6 +107,9 @@ class Drawer:
         if self.rng.random() < 0.1:
             section, text = self._pick("request", REQUESTED)
             return f"requested_{section}", text
+        if self.rng.random() < 0.08:
+            section, text = self._pick("direct", TYPED)
+            return f"typed_{section}", text
         sections = tuple(s for s in self._lists["payload"] if s != "conceal")
         sections = ("trigger",) if self.rng.random() < TRIGGERED else sections
         section, text = self._pick("payload", sections)

@@ -12,7 +12,8 @@ from collections import Counter
 import pytest
 
 from export.corpus.compose import JSON_KINDS, Composer, compose
-from export.corpus.disguise import DISGUISES
+from export.corpus.disguise import DISGUISES, READABLE
+from export.corpus.drawing import TYPED
 from export.corpus.parts import PARTS_FOLDER, Parts, fill, place, read_blocks, read_list
 
 PARTS = Parts()
@@ -72,6 +73,23 @@ def test_disguises_are_worn_by_both_classes(rows):
         assert labels == {0, 1}, name
 
 
+def test_what_users_type_against_rules_is_put_into_documents_too(rows):
+    families = Counter(row.family for row in rows if row.origin == "content" and row.label == 1)
+    assert all(families[f"payload.typed_{section}"] > 20 for section in TYPED)
+
+
+def test_documents_are_now_and_then_written_untidily_on_both_sides_of_a_pair(rows):
+    pairs = [row for row in rows if row.pair is not None and row.origin == "content" and row.language == "en" and row.disguise]
+    for name in READABLE:
+        assert {row.label for row in pairs if row.disguise == name} == {0, 1}, name
+
+
+def test_short_content_occurs_in_every_language(rows):
+    short = [row for row in rows if row.origin == "content" and row.context == "short" and row.language != "en"]
+    assert len({row.language for row in short}) >= 31
+    assert {row.label for row in short} == {0, 1}
+
+
 def test_tool_json_without_disguise_is_still_json_after_the_payload(rows):
     chosen = [row for row in rows if row.context in JSON_KINDS and row.pair is not None and row.origin == "content"]
     parsed = 0
@@ -113,7 +131,7 @@ def test_every_block_has_a_kind_and_only_known_slots(path):
 def test_rows_say_which_characters_are_the_attack(rows):
     told = [row for row in rows if row.injected is not None]
     assert len(told) > N_ROWS / 5
-    assert all(row.label == 1 and not row.disguise for row in told)
+    assert all(row.label == 1 and row.disguise in ("", *READABLE) for row in told)
     assert all(0 <= row.injected[0] < row.injected[1] <= len(row.text) for row in told)
     twins = {row.pair: row for row in rows if row.pair is not None and row.label == 0 and row.origin == "content" and row.context}
     checked = 0
