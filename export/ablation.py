@@ -25,7 +25,7 @@ from alknet_firewall.reader import Segment
 from alknet_firewall.verdict import ORIGINS
 from alknet_firewall.windows import batches
 from export.data import Example, is_corpus
-from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, reading_with
+from export.features import LONGEST_CHARACTERS, FeatureSet, extract, feature_set, how_read, reading_with
 from export.graph import load_backbone
 from export.groups import GROUPS, KEYWORDS, belongs
 from export.measured import Measured, Variant
@@ -216,17 +216,18 @@ def _row(name: str, scores: Scores, labels: Any, strata: Any, members: dict[str,
 
 
 def measure(task: Task, firewall: Firewall, weights: Path, adapter: Path, cache: Path | None) -> list[Variant]:
-    """Every variant. With a folder as `cache`, what a stopped run had measured is not measured again."""
-    measured = Measured(cache, [firewall.artifact.id, load_record(weights).id, file_sha256(adapter), asdict(task)])
-    steps: dict[str, Callable[[], list[Variant]]] = {
-        "baselines": lambda: baselines(task),
-        "frozen": lambda: torch_variants(task, firewall, weights, None),
-        "fine-tuned": lambda: torch_variants(task, firewall, weights, adapter),
-        "graph": lambda: graph_variants(task, firewall, cache),
-        "segments of 8": lambda: segmented_variants(task, firewall, 8, cache),
-        "segments of 32": lambda: segmented_variants(task, firewall, 32, cache),
+    """Every variant. With a folder as `cache`, what a stopped run had measured, and what another artifact shares, is not measured again."""
+    measured = Measured(cache, [asdict(task)])
+    base = [load_record(weights).id, how_read(firewall)]
+    steps: dict[str, tuple[Callable[[], list[Variant]], list[Any]]] = {
+        "baselines": (lambda: baselines(task), []),
+        "frozen": (lambda: torch_variants(task, firewall, weights, None), base),
+        "fine-tuned": (lambda: torch_variants(task, firewall, weights, adapter), [*base, file_sha256(adapter)]),
+        "graph": (lambda: graph_variants(task, firewall, cache), [firewall.artifact.id]),
+        "segments of 8": (lambda: segmented_variants(task, firewall, 8, cache), [firewall.artifact.id]),
+        "segments of 32": (lambda: segmented_variants(task, firewall, 32, cache), [firewall.artifact.id]),
     }
-    return [variant for name, step in steps.items() for variant in measured.step(name, step)]
+    return [variant for name, (step, of) in steps.items() for variant in measured.step(name, step, *of)]
 
 
 def report(task: Task, firewall: Firewall, variants: Sequence[Variant]) -> str:

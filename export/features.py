@@ -134,12 +134,15 @@ def extract(
 
 def _identity(firewall: Firewall, examples: Sequence[Example], longest: int | None, *, with_views: bool) -> str:
     """Hash of all that features depend on: the graph, how it is used, and what it reads."""
-    artifact = firewall.artifact
-    config = artifact.config.as_dict()
-    used = {name: config[name] for name in ("encoder", "window", "pooling", "segment", "prefixes")}
     rows = [(e.text, e.origin, e.injected) for e in examples]
-    everything = [artifact.manifest.files[MODEL_FILE].sha256, __version__, used, longest, with_views, rows]
+    everything = [firewall.artifact.manifest.files[MODEL_FILE].sha256, __version__, how_read(firewall), longest, with_views, rows]
     return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+
+
+def how_read(firewall: Firewall) -> dict[str, Any]:
+    """How an artifact cuts texts, and what it takes of their states: everything but the graph."""
+    config = firewall.artifact.config.as_dict()
+    return {name: config[name] for name in ("encoder", "window", "pooling", "segment", "prefixes")}
 
 
 def _keep(path: Path, features: FeatureSet) -> None:

@@ -32,17 +32,18 @@ class Measured:
     folder : Path or None
         Where scores are kept, a file a step; None keeps nothing.
     of : sequence
-        All that the scores depend on, as JSON can hold it: another list, or another release of this package, has files of its own.
+        What the scores of every step depend on, as JSON can hold it: another list, or another release of this package, has files of
+        its own.
     """
 
     folder: Path | None
     of: Sequence[Any]
 
-    def step(self, name: str, measure: Callable[[], list[Variant]]) -> list[Variant]:
-        """The variants of a step, as they were kept; else they are measured, and kept."""
+    def step(self, name: str, measure: Callable[[], list[Variant]], *of: Any) -> list[Variant]:
+        """The variants of a step, as they were kept; else they are measured, and kept. `of` is what this step alone depends on."""
         if self.folder is None:
             return measure()
-        identity = hashlib.sha256(json.dumps([__version__, name, self.of], sort_keys=True).encode()).hexdigest()
+        identity = hashlib.sha256(json.dumps([__version__, name, self.of, of], sort_keys=True).encode()).hexdigest()
         path = self.folder / f"{identity}.scores.safetensors"
         if not path.is_file():
             save_whole(path, {f"{i:03} {v.name}": v.scores for i, v in enumerate(measure())})

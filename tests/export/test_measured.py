@@ -21,8 +21,11 @@ def test_steps_that_were_measured_are_not_measured_again(tmp_path):
     Measured(tmp_path, ["a", 2]).step("graph", step)
     Measured(tmp_path, ["a", 1]).step("frozen", step)
     assert len(runs) == 3
-    Measured(None, ["a", 1]).step("graph", step)
+    Measured(tmp_path, ["a", 1]).step("graph", step, "of another graph")
+    Measured(tmp_path, ["a", 1]).step("graph", step, "of another graph")
     assert len(runs) == 4
+    Measured(None, ["a", 1]).step("graph", step)
+    assert len(runs) == 5
 
 
 def test_a_step_that_was_stopped_leaves_nothing(tmp_path):
