@@ -60,7 +60,11 @@ def check_failure(answer, place, words, n_scanned):
     assert complaint.startswith(f"Error: {place}: ")
     assert words in complaint
     assert "marmalade" not in complaint
-    assert len(answer.rows) == n_scanned
+    (failed,) = (row for row in answer.rows if "flagged" not in row)
+    assert set(failed) == {"source", "line", "id", "error"}
+    assert f"Error: {place}: {failed['error']}" == complaint
+    assert str(place) == (failed["source"] or "''") + (f":{failed['line']}" if failed["line"] else "")
+    assert len(answer.rows) == n_scanned + 1
     assert answer.code == 1
 
 
@@ -70,7 +74,20 @@ def test_bad_object_is_reported_and_the_others_are_scanned(run, tmp_path, line, 
     path.write_bytes(b"\n".join([GOOD, b"", line, GOOD]))
     answer = run("scan", "--input", "jsonl", path, *FLAG_NONE)
     check_failure(answer, f"{path}:3", words, n_scanned=2)
-    assert [row["line"] for row in answer.rows] == [1, 4]
+    assert [(row["line"], "error" in row) for row in answer.rows] == [(1, False), (3, True), (4, False)]
+
+
+def test_what_cannot_be_scanned_keeps_its_id_so_that_no_row_is_missing(run):
+    lines = [
+        {"id": 7, "body": SECRET},
+        {"id": "b", "text": ""},
+        {"id": [1], "text": "x", "origin": SECRET},
+        {"id": "good", "text": "Good."},
+    ]
+    answer = run("scan", "--input", "jsonl", "-", *FLAG_NONE, stdin="\n".join(map(json.dumps, lines)).encode())
+    assert [row["id"] for row in answer.rows] == [7, "b", [1], "good"]
+    assert ["error" in row for row in answer.rows] == [True, True, True, False]
+    assert "marmalade" not in answer.stdout + answer.stderr
 
 
 @pytest.mark.parametrize(("line", "words"), BAD_LINES.values(), ids=BAD_LINES)
@@ -140,7 +157,7 @@ def unjudgeable(monkeypatch):
 def test_text_that_the_firewall_cannot_judge_is_reported_and_the_others_are_scanned(run, unjudgeable):
     answer = run("scan", "-t", "One.", "-t", SECRET, "-t", "Three.", "--threshold", "1", "--format", "json")
     assert (answer.code, answer.stderr) == (1, "Error: -t:2: It cannot be judged.\n")
-    assert [row["line"] for row in json.loads(answer.stdout)] == [1, 3]
+    assert [(row["line"], row.get("error")) for row in json.loads(answer.stdout)] == [(1, None), (2, "It cannot be judged."), (3, None)]
 
 
 @pytest.mark.parametrize("command", ["calibrate", "evaluate"])
@@ -176,7 +193,8 @@ def test_every_failure_of_a_run_is_reported(run, tmp_path):
     lines = [line for pair in ((GOOD, bad) for bad, _ in BAD_OBJECTS.values()) for line in pair]
     path.write_bytes(b"\n".join(lines))
     answer = run("scan", "--input", "jsonl", path, *FLAG_NONE)
-    assert [row["line"] for row in answer.rows] == list(range(1, len(lines), 2))
+    assert [row["line"] for row in answer.rows if "flagged" in row] == list(range(1, len(lines), 2))
+    assert [row["line"] for row in answer.rows if "error" in row] == list(range(2, len(lines) + 1, 2))
     places = [complaint.split(": ")[1] for complaint in answer.stderr.splitlines()]
     assert places == [f"{path}:{number}" for number in range(2, len(lines) + 1, 2)]
     assert "marmalade" not in answer.stderr
@@ -196,7 +214,7 @@ def test_input_without_an_end_is_refused_in_little_memory_and_the_others_are_sca
     good.write_bytes(GOOD)
     answer = run("scan", "--input", kind, "/dev/zero", good, *FLAG_NONE)
     assert answer.code == 1
-    assert [row["source"] for row in answer.rows] == [str(good)]
+    assert [row["source"] for row in answer.rows if "flagged" in row] == [str(good)]
     complaints = answer.stderr.splitlines()
     assert "more bytes than in any text within the limit" in complaints[0]
     assert [complaint.split(". ")[0] for complaint in complaints[1:]] == (
@@ -211,7 +229,7 @@ def test_line_that_can_be_no_text_is_passed_over_and_those_after_it_are_scanned(
     for length, is_scanned in ((100, True), (106, False), (205, False), (1000, False)):
         line = b"a" * length if kind == "lines" else b'{"text": "%s"}' % (b"a" * (length - 12))
         answer = run("scan", "--input", kind, "-", *FLAG_NONE, stdin=b"\n".join([GOOD, line, GOOD]))
-        assert [row["line"] for row in answer.rows] == ([1, 2, 3] if is_scanned else [1, 3])
+        assert [("flagged" if is_scanned or row["line"] != 2 else "error") in row for row in answer.rows] == [True, True, True]
         assert answer.stderr.startswith("" if is_scanned else "Error: -:2: There are more bytes")
 
 

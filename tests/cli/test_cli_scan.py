@@ -141,7 +141,8 @@ def test_json_is_an_array_of_the_rows_that_jsonl_prints(run):
 
 def test_json_is_an_array_also_when_nothing_could_be_scanned(run):
     answer = run("scan", "absent.txt", "--format", "json")
-    assert (answer.code, json.loads(answer.stdout)) == (1, [])
+    (row,) = json.loads(answer.stdout)
+    assert (answer.code, row["source"], "flagged" in row) == (1, "absent.txt", False)
 
 
 def test_json_output_is_ascii_for_any_locale(run):

@@ -123,7 +123,7 @@ def _harmless(paths: tuple[str, ...], kind: str | None, field: str, origin: Any)
         if isinstance(item, Failure):
             failures.append(item)
         elif item.label is not None and (not isinstance(item.label, (str, int, float)) or item.label not in LABELS):
-            failures.append(Failure(item.place, "The label must be 0 or 1, false or true, 'benign' or 'attack'."))
+            failures.append(Failure(item.source, "The label must be 0 or 1, false or true, 'benign' or 'attack'.", item.line))
         elif item.label is not None and LABELS[item.label]:
             n_attacks += 1
         else:

@@ -49,15 +49,26 @@ class Record:
     @property
     def place(self) -> str:
         """``source:line``, or the source alone."""
-        return self.source if self.line is None else f"{self.source}:{self.line}"
+        return _place(self.source, self.line)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An input that could not be scanned. `message` never holds its text."""
+    """An input that could not be scanned: where it came from, as of a :class:`Record`, and why. `message` never holds its text."""
 
-    place: str
+    source: str
     message: str
+    line: int | None = None
+    id: Any = None
+
+    @property
+    def place(self) -> str:
+        """``source:line``, or the source alone."""
+        return _place(self.source, self.line)
+
+
+def _place(source: str, line: int | None) -> str:
+    return (source or "''") if line is None else f"{source}:{line}"
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ class Reader:
                 yield from self._stream(STDIN, sys.stdin.buffer)
                 return
             if not path:
-                yield Failure("''", "The path is empty. Name a file, or '-' for stdin.")
+                yield Failure(path, "The path is empty. Name a file, or '-' for stdin.")
                 return
             if Path(path).is_dir():
                 yield Failure(path, "This is a directory. Name the files in it.")
@@ -107,7 +118,7 @@ class Reader:
         for number, raw in enumerate(bounded_lines(stream, MAX_OBJECT_BYTES if self.kind == "jsonl" else MAX_BYTES), 1):
             if raw is None:
                 n_records += 1
-                yield Failure(f"{source}:{number}", TOO_LONG)
+                yield Failure(source, TOO_LONG, number)
                 continue
             content = raw.removesuffix(b"\n").removesuffix(b"\r")
             if number == 1:
@@ -122,32 +133,47 @@ class Reader:
     def _decoded(self, source: str, line: int | None, raw: bytes) -> Record | Failure:
         """Bytes that are one text."""
         try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as err:
-            place = source if line is None else f"{source}:{line}"
-            return Failure(place, f"Not UTF-8 at byte {err.start}. Convert it to UTF-8 first, for example with iconv.")
+            text = _decode(raw)
+        except InvalidInputError as err:
+            return Failure(source, str(err), line)
         return _record(source, line, None, self.origin or "content", text)
 
     def _object(self, source: str, line: int, raw: bytes) -> Record | Failure:
         """A line that is a JSON object."""
-        place = f"{source}:{line}"
+        identifier = None
         try:
-            value = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
-        except UnicodeDecodeError as err:
-            return Failure(place, f"Not UTF-8 at byte {err.start}. Convert it to UTF-8 first, for example with iconv.")
-        except (ValueError, RecursionError) as err:
-            column = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
-            return Failure(place, f"Not valid JSON{column}. Each line must be one JSON object.")
-        if not isinstance(value, dict):
-            return Failure(place, f"A JSON {type(value).__name__}, not an object. Each line must be one JSON object.")
-        if self.field not in value:
-            return Failure(place, f"The object has no field {self.field!r}. Name the field that holds the text with --field.")
-        try:
-            origin = check_origin(value["origin"]) if value.get("origin") is not None else self.origin or "content"
+            value = _parsed(raw)
             _check_id(value.get("id"))
+            identifier = value.get("id")
+            origin = check_origin(value["origin"]) if value.get("origin") is not None else self.origin or "content"
         except InvalidInputError as err:
-            return Failure(place, str(err))
-        return _record(source, line, value.get("id"), origin, value[self.field], value.get("label"))
+            return Failure(source, str(err), line, identifier)
+        if self.field not in value:
+            return Failure(
+                source, f"The object has no field {self.field!r}. Name the field that holds the text with --field.", line, identifier
+            )
+        return _record(source, line, identifier, origin, value[self.field], value.get("label"))
+
+
+def _decode(raw: bytes) -> str:
+    """Bytes as text."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError as err:
+        raise InvalidInputError(f"Not UTF-8 at byte {err.start}. Convert it to UTF-8 first, for example with iconv.") from None
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    """Bytes as a JSON object."""
+    text = _decode(raw)
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as err:
+        column = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
+        raise InvalidInputError(f"Not valid JSON{column}. Each line must be one JSON object.") from None
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"A JSON {type(value).__name__}, not an object. Each line must be one JSON object.")
+    return value
 
 
 def _check_id(identifier: Any) -> None:
@@ -178,7 +204,7 @@ def _record(source: str, line: int | None, identifier: Any, origin: Origin, text
     try:
         return Record(source, line, identifier, origin, check_text(text), label)
     except AlknetFirewallError as err:
-        return Failure(source if line is None else f"{source}:{line}", str(err))
+        return Failure(source, str(err), line, identifier)
 
 
 def _no_constant(name: str) -> None:

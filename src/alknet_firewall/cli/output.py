@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from alknet_firewall.cli.inputs import Record
+from alknet_firewall.cli.inputs import Failure, Record
 from alknet_firewall.verdict import PLAIN, Span, Verdict
 
 CONTEXT_CHARACTERS = 40
@@ -21,14 +21,19 @@ SPAN_CHARACTERS = 160
 SHOWN_SPANS = 5
 
 
-def as_row(record: Record, verdict: Verdict) -> dict[str, Any]:
+def verdict_row(record: Record, verdict: Verdict) -> dict[str, Any]:
     """One JSON object for one text; full-precision floats, offsets in characters."""
     return {"source": record.source, "line": record.line, "id": record.id, **verdict.as_dict()}
 
 
-def as_json_line(record: Record, verdict: Verdict) -> str:
+def failure_row(failure: Failure) -> dict[str, Any]:
+    """One JSON object for what could not be scanned, without anything that could be taken for a verdict."""
+    return {"source": failure.source, "line": failure.line, "id": failure.id, "error": failure.message}
+
+
+def as_json_line(row: dict[str, Any]) -> str:
     """The row on one line, in ASCII, so that any terminal and locale can take it."""
-    return json.dumps(as_row(record, verdict))
+    return json.dumps(row)
 
 
 def as_text(record: Record, verdict: Verdict) -> str:
@@ -95,10 +100,10 @@ class JsonArray:
         """Print through `echo`."""
         self._echo, self._pending = echo, ""
 
-    def add(self, record: Record, verdict: Verdict) -> None:
+    def add(self, row: dict[str, Any]) -> None:
         """Print the row before this one; the last needs no comma."""
         self._flush(",")
-        self._pending = as_json_line(record, verdict)
+        self._pending = as_json_line(row)
 
     def close(self) -> None:
         """Print what is left and the closing bracket."""

@@ -22,7 +22,7 @@ from alknet_firewall.cli.options import (
     thresholds_option,
     usage_errors,
 )
-from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, printable, summary
+from alknet_firewall.cli.output import JsonArray, as_json_line, as_text, failure_row, printable, summary, verdict_row
 from alknet_firewall.cli.progress import Progress
 from alknet_firewall.errors import AlknetFirewallError
 from alknet_firewall.thresholds import resolve_thresholds
@@ -98,7 +98,8 @@ def scan(
       tail -f agent.log | alknet-firewall scan --follow -
 
     An object of --input jsonl may have an "id", which is passed through, and an "origin", which goes before --origin.
-    Empty lines are passed over. What cannot be scanned is reported on stderr and never counts as not flagged.
+    Empty lines are passed over. What cannot be scanned is reported on stderr, has an "error" instead of a verdict in JSON, and
+    never counts as not flagged.
 
     With --follow, a pause of 0.3 seconds has all judged that came, Ctrl-C is the end of the text, and the exit code is 3 when it was
     flagged at any time.
@@ -156,7 +157,7 @@ def _judged(firewall: Firewall, records: list[Record], options: dict[str, Any]) 
         verdicts = firewall.scan_batch([r.text for r in records], [r.origin for r in records], **options)
     except AlknetFirewallError as err:
         if len(records) == 1:
-            return [Failure(records[0].place, str(err))]
+            return [Failure(records[0].source, str(err), records[0].line, records[0].id)]
         return [result for record in records for result in _judged(firewall, [record], options)]
     return list(zip(records, verdicts, strict=True))
 
@@ -196,9 +197,9 @@ def _print(results: Iterator[tuple[Record, Verdict] | Failure], output: str, pro
     """Print results as they come; return the exit code."""
     n_scanned = n_flagged = n_failed = 0
     array = JsonArray(click.echo)
-    show: dict[str, Callable[[Record, Verdict], None]] = {
-        "text": lambda record, verdict: click.echo(as_text(record, verdict)),
-        "jsonl": lambda record, verdict: click.echo(as_json_line(record, verdict)),
+    show_row: dict[str, Callable[[dict[str, Any]], None]] = {
+        "text": lambda _: None,
+        "jsonl": lambda row: click.echo(as_json_line(row)),
         "json": array.add,
     }
     for result in results:
@@ -206,10 +207,13 @@ def _print(results: Iterator[tuple[Record, Verdict] | Failure], output: str, pro
         if isinstance(result, Failure):
             n_failed += 1
             click.echo(f"Error: {printable(result.place)}: {result.message}", err=True)
+            show_row[output](failure_row(result))
             continue
         n_scanned += 1
         n_flagged += result[1].flagged
-        show[output](*result)
+        if output == "text":
+            click.echo(as_text(*result))
+        show_row[output](verdict_row(*result))
     progress.clear()
     if output == "json":
         array.close()
