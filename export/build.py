@@ -162,7 +162,7 @@ def _config(record: WeightsRecord, weights: Path, out: Path, options: BuildOptio
         options.segment,
         HEAD,
         prefixes(out / TOKENIZER_FILE),
-        {str(o): Calibration(1.0, 0.0, 0.0, 1.0) for o in ORIGINS},
+        {str(o): Calibration(1.0, 0.0, 0.0, 1.0, 1) for o in ORIGINS},
         blank,
         options.default_fpr,
     )

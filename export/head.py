@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from alknet_firewall.bags import Values
-from alknet_firewall.calibration import Harmless, fit_calibration, operating_points
+from alknet_firewall.calibration import Harmless, Limits, fit_calibration, operating_points
 from alknet_firewall.config import Calibration, OperatingPoint
 from alknet_firewall.detector import calibrated
 from alknet_firewall.encoder import Encoder
@@ -31,6 +31,10 @@ int8 rounds moves it by at most 0.02 (docs/adr/003). Neither the order of texts 
 MOST_LENGTH: dict[Origin, float] = {"prompt": 0.2, "content": 0.3}
 """Limit of the correction for length (docs/adr/009): attacks in prompts are long themselves, and one injected line in a long document has
 to stand out against it."""
+
+LONGEST = 1024
+"""Segments of the longest text that is corrected for its length, some 50,000 characters: in a log without an end an attack must not get
+ever harder to see (docs/adr/009)."""
 
 LONG, CUTS = 10_000, (0.1, 0.3, 1.0)
 """Characters of the harmless documents that the correction for content is learnt from, and shares of their segments to cut them at."""
@@ -190,7 +194,7 @@ def calibrate_head(
     for origin in ORIGINS:
         own = origins == origin
         calibration[str(origin)] = fit_calibration(
-            logits[own], lengths[own], labels[own], SHARPNESS, MOST_LENGTH[origin], harmless.get(origin)
+            logits[own], lengths[own], labels[own], Limits(SHARPNESS, MOST_LENGTH[origin], LONGEST), harmless.get(origin)
         )
         scores[own] = calibrated(logits[own], lengths[own], calibration[origin])
     return calibration, operating_points(scores, labels, origins.tolist(), rates, described)

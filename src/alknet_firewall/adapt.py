@@ -13,7 +13,7 @@ import numpy as np
 
 from alknet_firewall.bags import Values, worst_segments
 from alknet_firewall.config import ArtifactConfig
-from alknet_firewall.detector import Detector
+from alknet_firewall.detector import Detector, length_correction
 from alknet_firewall.errors import InvalidInputError
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.judging import counts_of, lengths_of
@@ -237,7 +237,7 @@ def _spread(keys: Sequence[Hashable], labels: Sequence[int]) -> IntArray:
 def _flat(logits: Values, n_segments: IntArray, config: ArtifactConfig, origin: Origin) -> Values:
     """Logits made independent of length and centred as the artifact's calibration does, at the head's own scale."""
     own = config.calibration[origin]
-    return np.asarray(logits + (own.shift - own.length * np.log(n_segments)) / own.slope, np.float64)
+    return np.asarray(logits + (own.shift - length_correction(n_segments, own)) / own.slope, np.float64)
 
 
 def _scores(logits: Values, origins: Any, config: ArtifactConfig) -> Values:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,13 +37,30 @@ class Harmless:
     n_segments: IntArray
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What a calibration may do.
+
+    Attributes
+    ----------
+    sharpness : float
+        The log-odds of scores are those of probabilities multiplied by this; below 1 when the arithmetic behind them is not worth more.
+    length : float
+        Most that the logit is lowered by when the number of segments grows by a factor of e, before Platt scaling.
+    longest : int
+        Segments beyond which it is lowered no further.
+    """
+
+    sharpness: float = 1.0
+    length: float = np.inf
+    longest: int = sys.maxsize
+
+
+UNLIMITED = Limits()
+
+
 def fit_calibration(
-    logits: Values,
-    n_segments: IntArray,
-    labels: IntArray,
-    sharpness: float = 1.0,
-    most_length: float = np.inf,
-    lengths: Harmless | None = None,
+    logits: Values, n_segments: IntArray, labels: IntArray, limits: Limits = UNLIMITED, lengths: Harmless | None = None
 ) -> Calibration:
     """What makes the scores of one origin independent of length and as sure as they are right.
 
@@ -59,10 +77,7 @@ def fit_calibration(
         How many segments each text has.
     labels : ndarray of shape (n_texts,), int64
         1 for an attack; both labels occur.
-    sharpness : float
-        The log-odds of scores are those of probabilities multiplied by this; below 1 when the arithmetic behind them is not worth more.
-    most_length : float
-        Most that the logit is lowered by when the number of segments grows by a factor of e, before Platt scaling.
+    limits : Limits, optional
     lengths : Harmless, optional
         What to learn the correction for length from, such as the same documents cut short and long: texts of different lengths
         are mostly texts of different kinds. By default the harmless ones of the texts themselves.
@@ -74,13 +89,14 @@ def fit_calibration(
     """
     from sklearn.linear_model import LogisticRegression
 
-    length = min(most_length, _length_slope(lengths or Harmless(logits[labels == 0], n_segments[labels == 0])))
-    flat = logits - length * np.log(n_segments)
+    length = min(limits.length, _length_slope(lengths or Harmless(logits[labels == 0], n_segments[labels == 0])))
+    flat = logits - length * np.log(np.minimum(n_segments, limits.longest))
     model = LogisticRegression(C=1e6, class_weight="balanced").fit(flat[:, None], labels)
     slope, shift = float(model.coef_[0, 0]), float(model.intercept_[0])
     if slope <= 0:
         slope, shift = 1.0, 0.0
-    return Calibration(sharpness * slope, sharpness * shift, sharpness * slope * length, sharpness)
+    soft = limits.sharpness
+    return Calibration(soft * slope, soft * shift, soft * slope * length, soft, limits.longest)
 
 
 def operating_points(

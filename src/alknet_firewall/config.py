@@ -9,7 +9,7 @@ from typing import Any
 from alknet_firewall.errors import ArtifactCorruptError
 from alknet_firewall.verdict import ORIGINS
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Version of the artifact format that this code reads and writes."""
 
 
@@ -64,8 +64,9 @@ class Prefix:
 class Calibration:
     """What turns the logit of a text's worst segment into its score, for one origin.
 
-    ``score = 1 / (1 + exp(-(slope * logit + shift - length * ln(n_segments))))``: the worst of many harmless segments looks worse than the
-    worst of few, and `length` takes away what is due to their number, so that one threshold holds for texts of every length.
+    ``score = 1 / (1 + exp(-(slope * logit + shift - length * ln(min(n_segments, longest)))))``: the worst of many harmless segments looks
+    worse than the worst of few, and `length` takes away what is due to their number, so that one threshold holds for texts of every length.
+    Beyond `longest` segments, at least 1, no more is taken away.
 
     Scores are kept soft, so that rounding moves them little. `sharpness`, above 0 and at most 1, is what the log-odds of a probability
     were multiplied by for that: ``probability = 1 / (1 + exp(-ln(score / (1 - score)) / sharpness))``.
@@ -75,6 +76,7 @@ class Calibration:
     shift: float
     length: float
     sharpness: float
+    longest: int
 
 
 @dataclass(frozen=True)
@@ -167,6 +169,8 @@ def check_config(config: ArtifactConfig, path: Path) -> None:
         problem = "a calibration needs a slope above 0 and a length of at least 0"
     elif not all(0.0 < c.sharpness <= 1.0 for c in config.calibration.values()):
         problem = "a calibration needs a sharpness above 0 and at most 1"
+    elif not all(c.longest >= 1 for c in config.calibration.values()):
+        problem = "a calibration needs a longest of at least 1"
     elif any(config.operating_point(origin) is None for origin in ORIGINS):
         problem = "every origin needs an operating point at default_fpr"
     elif not all(0.0 <= point.threshold <= 1.0 for point in config.operating_points):

@@ -206,7 +206,24 @@ def calibrated(
     ndarray of shape (n,), float64
         In [0, 1], higher = more suspicious; the formula is in :class:`alknet_firewall.config.Calibration`.
     """
-    return _logistic(calibration.slope * logits + calibration.shift - calibration.length * np.log(n_segments))
+    return _logistic(calibration.slope * logits + calibration.shift - length_correction(n_segments, calibration))
+
+
+def length_correction(n_segments: int | npt.NDArray[np.int64], calibration: Calibration) -> npt.NDArray[np.float64]:
+    """What a calibrated logit is lowered by for the number of segments of its text.
+
+    Parameters
+    ----------
+    n_segments : int or ndarray of shape (n,), int64
+        At least 1.
+    calibration : Calibration
+
+    Returns
+    -------
+    ndarray of shape () or (n,), float64
+        At least 0.
+    """
+    return np.asarray(calibration.length * np.log(np.minimum(n_segments, calibration.longest)), np.float64)
 
 
 def probabilities(scores: npt.NDArray[np.float64], calibration: Calibration) -> npt.NDArray[np.float64]:

@@ -17,6 +17,7 @@ from alknet_firewall.artifact import (
     TOKENIZER_FILE,
     load_artifact,
 )
+from alknet_firewall.config import SCHEMA_VERSION
 from alknet_firewall.firewall import BATCH_TOLERANCE
 from alknet_firewall.hub import EMBEDDED_FOLDER
 from alknet_firewall.tensors import load_tensors, save_tensors
@@ -212,7 +213,7 @@ def test_a_manifest_that_is_no_object_is_named(document, light_copy, change_file
     refused(light_copy, MANIFEST_FILE, "must be an object")
 
 
-@pytest.mark.parametrize("version", [0, 4, 6, 5.0, True, "5", None])
+@pytest.mark.parametrize("version", [0, SCHEMA_VERSION - 1, SCHEMA_VERSION + 1, float(SCHEMA_VERSION), True, str(SCHEMA_VERSION), None])
 @pytest.mark.parametrize("name", [MANIFEST_FILE, CONFIG_FILE])
 def test_another_schema_version_is_named(name, version, edit_json):
     folder = edit_json(name, lambda document: {**document, "schema_version": version})
@@ -220,8 +221,9 @@ def test_another_schema_version_is_named(name, version, edit_json):
 
 
 def test_a_newer_schema_says_what_to_do(edit_json):
-    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": 6})
-    refused(folder, MANIFEST_FILE, "has schema_version 6; this version of alknet-firewall reads 5.*Install")
+    folder = edit_json(MANIFEST_FILE, lambda document: {**document, "schema_version": SCHEMA_VERSION + 1})
+    words = f"has schema_version {SCHEMA_VERSION + 1}; this version of alknet-firewall reads {SCHEMA_VERSION}.*Install"
+    refused(folder, MANIFEST_FILE, words)
 
 
 MANIFEST_EDITS = {
@@ -298,6 +300,7 @@ CONFIG_EDITS = {
     "a shift that is no number": (set_at(["calibration", "content", "shift"], float("nan")), "content: shift must be a finite number"),
     "a length without end": (set_at(["calibration", "content", "length"], float("inf")), "content: length must be a finite number"),
     "a sharpness of 0": (set_at(["calibration", "prompt", "sharpness"], 0.0), "a sharpness above 0 and at most 1"),
+    "a longest of 0": (set_at(["calibration", "prompt", "longest"], 0), "a longest of at least 1"),
     "a sharpness above 1": (set_at(["calibration", "content", "sharpness"], 1.5), "a sharpness above 0 and at most 1"),
     "a negative length": (set_at(["calibration", "content", "length"], -0.1), "a length of at least 0"),
     "no operating points": (set_at(["operating_points"], []), "needs an operating point at default_fpr"),

@@ -1,9 +1,11 @@
 """Logits to scores, scores to thresholds."""
 
+import sys
+
 import numpy as np
 import pytest
 
-from alknet_firewall.calibration import Harmless, fit_calibration, operating_points
+from alknet_firewall.calibration import Harmless, Limits, fit_calibration, operating_points
 from alknet_firewall.config import Calibration
 from alknet_firewall.detector import calibrated
 
@@ -40,9 +42,17 @@ def test_length_is_learnt_from_the_same_documents_cut_short_and_long_where_there
     corrected = calibrated(cut.logits, cut.n_segments, calibration).reshape(3, 200)
     threshold = np.quantile(corrected, 0.97)
     assert (corrected[2] >= threshold).sum() <= 1.5 * (corrected[0] >= threshold).sum() + 2
-    limited = fit_calibration(logits, n_segments, labels, most_length=0.1, lengths=cut)
+    limited = fit_calibration(logits, n_segments, labels, Limits(length=0.1), cut)
     assert limited.length == pytest.approx(0.1 * limited.slope)
     assert calibration.length > 0.2 * calibration.slope
+
+
+def test_texts_beyond_the_longest_are_corrected_as_the_longest():
+    logits, n_segments, labels = texts_of_many_lengths()
+    calibration = fit_calibration(logits, n_segments, labels, Limits(longest=32))
+    assert calibration.longest == 32
+    scores = calibrated(np.full(5, 2.0), np.array([1, 16, 32, 33, 10**9]), calibration)
+    assert scores[0] > scores[1] > scores[2] == scores[3] == scores[4]
 
 
 def test_scores_are_as_sure_as_they_are_right():
@@ -58,8 +68,8 @@ def test_scores_are_as_sure_as_they_are_right():
 
 def test_sharpness_softens_scores_and_keeps_their_order():
     logits, n_segments, labels = texts_of_many_lengths(800)
-    whole, soft = (fit_calibration(logits, n_segments, labels, sharpness) for sharpness in (1.0, 0.4))
-    assert soft == Calibration(*(pytest.approx(0.4 * value) for value in (whole.slope, whole.shift, whole.length)), 0.4)
+    whole, soft = (fit_calibration(logits, n_segments, labels, Limits(sharpness)) for sharpness in (1.0, 0.4))
+    assert soft == Calibration(*(pytest.approx(0.4 * value) for value in (whole.slope, whole.shift, whole.length)), 0.4, whole.longest)
     a, b = (calibrated(logits, n_segments, c) for c in (whole, soft))
     assert (np.diff(b[np.argsort(a)]) > -1e-12).all()
     assert np.abs(b - 0.5).max() < np.abs(a - 0.5).max()
@@ -72,7 +82,7 @@ def test_too_few_harmless_texts_say_nothing_about_length():
 
 def test_logits_that_do_not_rise_with_the_labels_are_left_as_they_are():
     calibration = fit_calibration(np.array([3.0, 2.0, -1.0, -2.0]), np.ones(4, np.int64), np.array([0, 0, 1, 1]))
-    assert calibration == Calibration(1.0, 0.0, 0.0, 1.0)
+    assert calibration == Calibration(1.0, 0.0, 0.0, 1.0, sys.maxsize)
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.001, 0.01, 0.05, 0.5])

@@ -76,24 +76,24 @@ def test_a_row_is_scored_alike_alone_and_among_others():
 
 @pytest.mark.parametrize(("logit", "n_segments"), [(0.0, 1), (2.5, 1), (-3.0, 7), (2.5, 400)])
 def test_the_score_is_the_logistic_of_the_calibrated_logit(logit, n_segments):
-    calibration = Calibration(slope=0.5, shift=-0.25, length=0.125, sharpness=1.0)
+    calibration = Calibration(slope=0.5, shift=-0.25, length=0.125, sharpness=1.0, longest=1000)
     expected = 1 / (1 + math.exp(-(0.5 * logit - 0.25 - 0.125 * math.log(n_segments))))
     assert calibrated(np.array([logit]), n_segments, calibration).tolist() == pytest.approx([expected], abs=1e-12)
 
 
 def test_a_longer_text_needs_a_higher_logit():
-    scores = calibrated(np.zeros(4), np.array([1, 2, 20, 2000]), Calibration(1.0, 0.0, 0.3, 1.0))
+    scores = calibrated(np.zeros(4), np.array([1, 2, 20, 2000]), Calibration(1.0, 0.0, 0.3, 1.0, 2000))
     assert (np.diff(scores) < 0).all()
 
 
 @pytest.mark.parametrize(("logit", "expected"), [(1e6, 1.0), (-1e6, 0.0), (0.0, 0.5)])
 def test_extreme_logits_stay_in_the_unit_interval(logit, expected):
-    assert calibrated(np.array([logit]), 1, Calibration(1.0, 0.0, 0.0, 1.0)).tolist() == [expected]
+    assert calibrated(np.array([logit]), 1, Calibration(1.0, 0.0, 0.0, 1.0, 1)).tolist() == [expected]
 
 
 @pytest.mark.parametrize("sharpness", [0.16, 0.5, 1.0])
 def test_a_probability_undoes_what_made_the_score_soft(sharpness):
-    sure, soft = Calibration(2.0, -1.0, 0.3, 1.0), Calibration(2.0 * sharpness, -sharpness, 0.3 * sharpness, sharpness)
+    sure, soft = Calibration(2.0, -1.0, 0.3, 1.0, 99), Calibration(2.0 * sharpness, -sharpness, 0.3 * sharpness, sharpness, 99)
     logits, n_segments = np.linspace(-8, 8, 33), np.arange(1, 34)
     expected = calibrated(logits, n_segments, sure)
     np.testing.assert_allclose(probabilities(calibrated(logits, n_segments, soft), soft), expected, rtol=1e-9)
@@ -101,7 +101,7 @@ def test_a_probability_undoes_what_made_the_score_soft(sharpness):
 
 def test_probabilities_stay_in_the_unit_interval_and_in_the_order_of_scores():
     scores = np.array([0.0, 1e-300, 0.2, 0.5, 0.8, 1 - 1e-16, 1.0])
-    found = probabilities(scores, Calibration(1.0, 0.0, 0.0, 0.01))
+    found = probabilities(scores, Calibration(1.0, 0.0, 0.0, 0.01, 1))
     assert (found[0], found[3], found[-1]) == (0.0, 0.5, 1.0)
     assert (np.diff(found) >= 0).all()
 

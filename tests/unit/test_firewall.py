@@ -233,7 +233,7 @@ def test_the_worst_stretch_is_where_its_span_says(embedded):
 
 
 def test_a_score_that_is_not_a_number_is_an_error_and_no_verdict():
-    judge = Judge("prompt", 0.5, Calibration(1.0, math.nan, 0.0, 1.0), "small@0123456789ab")
+    judge = Judge("prompt", 0.5, Calibration(1.0, math.nan, 0.0, 1.0, 1), "small@0123456789ab")
     with pytest.raises(ArtifactCorruptError, match=r"small@0123456789ab.*origin prompt.*not a number"):
         judge.verdict([Rated(0, 4, 1.0)], 1, 1)
 
@@ -305,6 +305,13 @@ def test_the_score_of_a_long_text_is_that_of_its_worst_window(embedded):
     worst, n_segments = max(logits.max() for _, _, logits in windows), sum(len(logits) for _, _, logits in windows)
     score = float(calibrated(np.array([worst]), n_segments, embedded.artifact.config.calibration["content"])[0])
     assert embedded.scan(text, "content").score == pytest.approx(score, abs=BATCH_TOLERANCE)
+
+
+def test_beyond_the_longest_text_that_is_corrected_an_attack_is_no_harder_to_see():
+    judge = Judge("content", 0.5, Calibration(1.0, 0.0, 0.5, 1.0, longest=1000), "small@0123456789ab")
+    worst = [Rated(0, 5, 3.0, "plain")]
+    scores = [judge.verdict(worst, n, 1).score for n in (100, 1000, 1001, 10**9)]
+    assert scores[0] > scores[1] == scores[2] == scores[3]
 
 
 HIDDEN = ["\u200b", "\u200b\u2060" * 5, "\u0336\u0335"]
