@@ -140,8 +140,8 @@ def _identity(firewall: Firewall, examples: Sequence[Example], longest: int | No
 
 
 def how_read(firewall: Firewall) -> dict[str, Any]:
-    """How an artifact cuts texts, and what it takes of their states: everything but the graph."""
-    config = firewall.artifact.config.as_dict()
+    """How texts are cut, and what is taken of their states: everything but the graph. :func:`reading_with` may have changed it."""
+    config = firewall.reader.config.as_dict()
     return {name: config[name] for name in ("encoder", "window", "pooling", "segment", "prefixes")}
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from export import features
 from export.data import corpus_examples
-from export.features import extract
+from export.features import extract, reading_with
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +30,13 @@ def test_features_that_were_kept_are_those_that_were_read(embedded, examples, tm
     same(read, extract(embedded, examples, 600))
     monkeypatch.setattr(features, "_read", None)  # the graph must not be run again
     same(read, extract(embedded, examples, 600, cache=tmp_path / "new"))
+
+
+def test_a_firewall_that_cuts_otherwise_does_not_get_the_features_of_the_one_before(embedded, examples, tmp_path):
+    other = reading_with(embedded, config=dataclasses.replace(embedded.reader.config, segment=32))
+    first = extract(embedded, examples, 600, cache=tmp_path)
+    same(extract(other, examples, 600, cache=tmp_path), extract(other, examples, 600))
+    same(extract(embedded, examples, 600, cache=tmp_path), first)
 
 
 def test_other_texts_labels_of_segments_lengths_and_views_are_read_anew(embedded, examples, tmp_path):
