@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import gzip
-import json
 import zlib
 from collections.abc import Iterable
 from contextlib import closing
@@ -14,6 +13,7 @@ from typing import IO, Any
 
 from alknet_firewall.bounded import whole_lines
 from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.jsonlines import json_object
 from alknet_firewall.text import check_origin, check_text
 from alknet_firewall.verdict import Origin
 
@@ -112,7 +112,7 @@ def parse_labelled(lines: Iterable[bytes], name: str, origin: Origin | None = No
         if not content.strip():
             continue
         try:
-            rows.append(_row(_object(content), f"{name}:{number}", origin, source or name))
+            rows.append(_row(json_object(content, "the file"), f"{name}:{number}", origin, source or name))
         except InvalidInputError as err:
             problems.append(f"{name}:{number}: {err}")
     if problems:
@@ -125,20 +125,6 @@ def parse_labelled(lines: Iterable[bytes], name: str, origin: Origin | None = No
 def _open(path: Path) -> IO[bytes]:
     """The file's bytes, unpacked."""
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]  # GzipFile reads as IO does
-
-
-def _object(raw: bytes) -> dict[str, Any]:
-    """A line as a JSON object."""
-    try:
-        value = json.loads(raw.decode("utf-8"))
-    except UnicodeDecodeError as err:
-        raise InvalidInputError(f"Not UTF-8 at byte {err.start}. Convert the file to UTF-8 first, for example with iconv.") from None
-    except (ValueError, RecursionError) as err:
-        column = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
-        raise InvalidInputError(f"Not valid JSON{column}. Each line must be one JSON object.") from None
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"A JSON {type(value).__name__}, not an object. Each line must be one JSON object.")
-    return value
 
 
 def _row(value: dict[str, Any], place: str, origin: Origin | None, source: str) -> LabelledText:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 from alknet_firewall.bounded import MAX_BYTES, MAX_OBJECT_BYTES, TOO_LONG, bounded_lines, read_at_most, whole_lines
 from alknet_firewall.errors import AlknetFirewallError, InvalidInputError
+from alknet_firewall.jsonlines import decoded, json_object
 from alknet_firewall.text import check_origin, check_text
 from alknet_firewall.verdict import Origin
 
@@ -133,7 +134,7 @@ class Reader:
     def _decoded(self, source: str, line: int | None, raw: bytes) -> Record | Failure:
         """Bytes that are one text."""
         try:
-            text = _decode(raw)
+            text = decoded(raw)
         except InvalidInputError as err:
             return Failure(source, str(err), line)
         return _record(source, line, None, self.origin or "content", text)
@@ -142,7 +143,7 @@ class Reader:
         """A line that is a JSON object."""
         identifier = None
         try:
-            value = _parsed(raw)
+            value = json_object(raw, parse_constant=_no_constant)
             _check_id(value.get("id"))
             identifier = value.get("id")
             origin = check_origin(value["origin"]) if value.get("origin") is not None else self.origin or "content"
@@ -153,27 +154,6 @@ class Reader:
                 source, f"The object has no field {self.field!r}. Name the field that holds the text with --field.", line, identifier
             )
         return _record(source, line, identifier, origin, value[self.field], value.get("label"))
-
-
-def _decode(raw: bytes) -> str:
-    """Bytes as text."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError as err:
-        raise InvalidInputError(f"Not UTF-8 at byte {err.start}. Convert it to UTF-8 first, for example with iconv.") from None
-
-
-def _parsed(raw: bytes) -> dict[str, Any]:
-    """Bytes as a JSON object."""
-    text = _decode(raw)
-    try:
-        value = json.loads(text, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as err:
-        column = f" at column {err.colno}" if isinstance(err, json.JSONDecodeError) else ""
-        raise InvalidInputError(f"Not valid JSON{column}. Each line must be one JSON object.") from None
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"A JSON {type(value).__name__}, not an object. Each line must be one JSON object.")
-    return value
 
 
 def _check_id(identifier: Any) -> None:

@@ -106,10 +106,7 @@ class JsonArray:
         self._pending = as_json_line(row)
 
     def close(self) -> None:
-        """Print what is left and the closing bracket."""
-        if not self._pending:
-            self._echo("[]")
-            return
+        """Print what is left and the closing bracket; there is a row, for what cannot be judged has one too."""
         self._flush("")
         self._echo("]")
 

@@ -197,23 +197,22 @@ def _print(results: Iterator[tuple[Record, Verdict] | Failure], output: str, pro
     """Print results as they come; return the exit code."""
     n_scanned = n_flagged = n_failed = 0
     array = JsonArray(click.echo)
-    show_row: dict[str, Callable[[dict[str, Any]], None]] = {
-        "text": lambda _: None,
-        "jsonl": lambda row: click.echo(as_json_line(row)),
-        "json": array.add,
-    }
+    rows: dict[str, Callable[[dict[str, Any]], None]] = {"json": array.add, "jsonl": lambda row: click.echo(as_json_line(row))}
+    add_row = rows.get(output)
     for result in results:
         progress.clear()
         if isinstance(result, Failure):
             n_failed += 1
             click.echo(f"Error: {printable(result.place)}: {result.message}", err=True)
-            show_row[output](failure_row(result))
+            if add_row:
+                add_row(failure_row(result))
             continue
         n_scanned += 1
         n_flagged += result[1].flagged
-        if output == "text":
+        if add_row:
+            add_row(verdict_row(*result))
+        else:
             click.echo(as_text(*result))
-        show_row[output](verdict_row(*result))
     progress.clear()
     if output == "json":
         array.close()
