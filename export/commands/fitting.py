@@ -111,8 +111,9 @@ def train(
 @click.argument("second", type=click.Path(path_type=Path, exists=True))
 @click.option("--share", type=click.FloatRange(0, 1), default=0.5, show_default=True, metavar="X", help="Of the second.")
 @click.option("--rank", type=click.IntRange(min=1), metavar="R", help="Of the result, as near as it comes.  [default: both ranks together]")
+@click.option("--layer", type=click.IntRange(min=1), metavar="L", help="Block to cut both after.  [default: all blocks of both]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, metavar="FILE", help="Adapter to write.")
-def mix_adapters(first: Path, second: Path, share: float, rank: int | None, out: Path) -> None:
+def mix_adapters(first: Path, second: Path, share: float, rank: int | None, layer: int | None, out: Path) -> None:
     """Take a point between two adapters, which may do better on new sources than either.
 
     \b
@@ -123,7 +124,7 @@ def mix_adapters(first: Path, second: Path, share: float, rank: int | None, out:
     from alknet_firewall.cli.options import friendly_errors
 
     with friendly_errors():
-        run(first, second, share, out, rank)
+        run(first, second, share, out, rank, layer)
     click.echo(f"{out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -6,6 +6,7 @@ LoRA (Hu et al. 2021, arXiv 2106.09685, equation 3): a trained matrix is W + B A
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,7 +76,7 @@ def save_adapter(path: Path, pairs: dict[str, tuple[Array, Array]], scaling: flo
     save_tensors(path, tensors)
 
 
-def mix_adapters(first: Path, second: Path, share: float, out: Path, rank: int | None = None) -> None:
+def mix_adapters(first: Path, second: Path, share: float, out: Path, rank: int | None = None, layer: int | None = None) -> None:
     """Write the adapter whose change lies between those of two others: ``(1 - share) * first + share * second``.
 
     A matrix trained further fits what it was trained on better and what it was not worse; between the two there is often a
@@ -92,19 +93,23 @@ def mix_adapters(first: Path, second: Path, share: float, out: Path, rank: int |
         File to write.
     rank : int, optional
         Largest rank of the result, at least 1: the nearest matrices of that rank are written.
+    layer : int, optional
+        Block to cut both after, at least 1: what they say of later ones is left out.
 
     Raises
     ------
     InvalidInputError
         If `share` is outside [0, 1].
     ArtifactCorruptError
-        If the two do not adapt the same matrices.
+        If the two do not adapt the same matrices (of these blocks), or none.
     """
     if not 0.0 <= share <= 1.0:
         raise InvalidInputError(f"A share must lie in [0, 1], not at {share:g}.")
-    a, b = load_tensors(first), load_tensors(second)
-    if a.keys() != b.keys():
-        raise ArtifactCorruptError(f"{first} and {second} do not adapt the same matrices. Give two adapters of one model.")
+    a, b = (_blocks(load_tensors(path), layer) for path in (first, second))
+    if a.keys() != b.keys() or not a:
+        raise ArtifactCorruptError(
+            f"{first} and {second} do not adapt the same matrices. Give two adapters of one model, cut after the same block."
+        )
     names = sorted({name.removesuffix(DOWN) for name in a if name.endswith(DOWN)})
     parts = [(a, 1.0 - share), (b, share)]
     pairs = {
@@ -117,6 +122,12 @@ def mix_adapters(first: Path, second: Path, share: float, out: Path, rank: int |
     if rank is not None:
         pairs = {name: _nearest(down, up, rank) for name, (down, up) in pairs.items()}
     save_adapter(out, pairs, 1.0)
+
+
+def _blocks(tensors: dict[str, Array], layer: int | None) -> dict[str, Array]:
+    """What is not of a block from `layer` on, or all."""
+    block = re.compile(r"(?:^|\.)layers\.(\d+)\.")
+    return {name: tensor for name, tensor in tensors.items() if layer is None or not (found := block.search(name)) or int(found[1]) < layer}
 
 
 def _nearest(down: Array, up: Array, rank: int) -> tuple[Array, Array]:

@@ -44,6 +44,18 @@ def test_adapters_of_other_matrices_are_refused(tmp_path):
         mix_adapters(write(tmp_path / "a", 2, 1), write(tmp_path / "b", 2, 1, "other"), 0.5, tmp_path / "out")
 
 
+def test_a_deeper_adapter_may_be_cut_to_the_blocks_of_the_other(tmp_path):
+    pairs = {f"layers.{k}.mlp": (np.full((1, 2), k + 1.0), np.ones((3, 1))) for k in range(11)}
+    save_adapter(tmp_path / "deep", pairs, 1.0)
+    save_adapter(tmp_path / "shallow", {name: pairs[name] for name in ("layers.0.mlp", "layers.1.mlp")}, 1.0)
+    with pytest.raises(ArtifactCorruptError, match="same block"):
+        mix_adapters(tmp_path / "deep", tmp_path / "shallow", 0.5, tmp_path / "out")
+    mix_adapters(tmp_path / "deep", tmp_path / "shallow", 0.5, tmp_path / "out", layer=2)
+    mixed = load_tensors(tmp_path / "out")
+    assert {name.removesuffix(DOWN).removesuffix(UP) for name in mixed} == {"layers.0.mlp", "layers.1.mlp"}
+    np.testing.assert_array_equal(mixed["layers.1.mlp" + UP] @ mixed["layers.1.mlp" + DOWN], np.full((3, 2), 2.0))
+
+
 class Model:
     """As much of a model as the check of an adapter looks at: one matrix of 5 by 6."""
 
