@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from alknet_firewall.adapt import change_by, changed, choose_penalty, folds, read_bags
 from alknet_firewall.detector import Detector
-from alknet_firewall.errors import InvalidInputError
+from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError, ShapeError
 from alknet_firewall.estimating import AUTO, check_labels, check_penalty, check_texts, check_weights
 from alknet_firewall.firewall import Firewall
+from alknet_firewall.kept import Kept, read_kept, write_kept
 from alknet_firewall.labelled import LabelledText
 from alknet_firewall.offset import Bags
 from alknet_firewall.text import check_origin, check_threshold
@@ -27,8 +29,8 @@ from alknet_firewall.verdict import Origin, Verdict
 class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """Texts in, classes out: the shipped head, adapted in memory to the texts it is fitted on.
 
-    Works in ``Pipeline``, ``GridSearchCV`` and ``cross_val_score``, and can be cloned and pickled. `X` is a list, array or
-    series of str wherever it occurs.
+    Works in ``Pipeline``, ``GridSearchCV`` and ``cross_val_score``, and can be cloned and pickled, or kept without pickle (:meth:`save`).
+    `X` is a list, array or series of str wherever it occurs.
 
     Parameters
     ----------
@@ -168,6 +170,62 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
         distance = self._scores(X) - self._limit()
         return np.asarray(distance if self._column() == 1 else -distance, np.float64)
 
+    def save(self, path: str | Path) -> None:
+        """Keep what was fitted, without pickle: a safetensors file of a few kilobytes, for all else is the artifact's.
+
+        Parameters
+        ----------
+        path : str or Path
+            File to write; one that is there is replaced.
+
+        Raises
+        ------
+        NotFittedError
+            If nothing was fitted.
+        InvalidInputError
+            If it cannot be written.
+        """
+        check_is_fitted(self)
+        artifact = None if self.artifact is None else str(self.artifact)
+        threshold = None if self.threshold is None else float(self.threshold)
+        parameters = {"artifact": artifact, "origin": self.origin, "penalty": check_penalty(self.penalty), "threshold": threshold}
+        head = self.detector_
+        write_kept(Path(path), Kept(self.artifact_, self.origin_, self.penalty_, self.classes_, head.weights, head.bias, parameters))
+
+    @classmethod
+    def load(cls, path: str | Path, artifact: str | Path | None = None, threads: int | None = None) -> FirewallClassifier:
+        """The classifier that :meth:`save` kept, ready to judge.
+
+        Parameters
+        ----------
+        path : str or Path
+        artifact : str or Path, optional
+            Where the artifact that it adapts is found now; by default where it was then.
+        threads : int, optional
+            Not kept: a matter of the machine.
+
+        Returns
+        -------
+        FirewallClassifier
+
+        Raises
+        ------
+        ArtifactError
+            If there is no such file, it is something else, or there is no such artifact.
+        InvalidInputError
+            If it was fitted on another artifact.
+        """
+        kept = read_kept(Path(path))
+        classifier = cls(**{**kept.parameters, **({} if artifact is None else {"artifact": artifact})}, threads=threads)
+        classifier.classes_, classifier.attack_, _ = check_labels(kept.classes)
+        classifier.penalty_, classifier.origin_, classifier.artifact_ = kept.penalty, kept.origin, kept.fitted_on
+        shipped = classifier._checked().detectors[kept.origin]
+        try:
+            classifier.detector_ = replace(shipped, weights=kept.weights, bias=kept.bias)
+        except ShapeError as err:
+            raise ArtifactCorruptError(f"{path}: {err} Save the classifier again.") from err
+        return classifier
+
     def __sklearn_tags__(self) -> Any:
         """Texts in one dimension, two classes (scikit-learn 1.6 and later)."""
         tags = super().__sklearn_tags__()
@@ -194,15 +252,20 @@ class FirewallClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc] 
             kept = self._firewall = asked, Firewall.from_pretrained(self.artifact, threads=self.threads)
         return kept[1]
 
-    def _adapted(self) -> Firewall:
-        """The firewall with the adapted head."""
-        check_is_fitted(self)
-        firewall = copy(self._load())
+    def _checked(self) -> Firewall:
+        """The artifact, if it is the one that was fitted on."""
+        firewall = self._load()
         if firewall.artifact.id != self.artifact_:
             raise InvalidInputError(
                 f"This classifier was fitted on {self.artifact_}, but {self.artifact or 'the embedded artifact'} is now "
                 f"{firewall.artifact.id}. Fit it again, or give it the artifact it was fitted on."
             )
+        return firewall
+
+    def _adapted(self) -> Firewall:
+        """The firewall with the adapted head."""
+        check_is_fitted(self)
+        firewall = copy(self._checked())
         detector: Detector = self.detector_
         firewall.detectors = {**firewall.detectors, self.origin_: detector}
         return firewall

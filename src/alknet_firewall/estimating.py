@@ -34,7 +34,7 @@ def check_texts(X: Iterable[str]) -> list[str]:  # noqa: N803
     return texts
 
 
-def check_labels(y: Sequence[Any]) -> tuple[npt.NDArray[Any], Any, npt.NDArray[np.int64]]:
+def check_labels(y: Sequence[Any] | npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any, npt.NDArray[np.int64]]:
     """Both classes, which of them is the attack, and labels 0 and 1."""
     values = np.asarray(y)
     if values.ndim != 1:

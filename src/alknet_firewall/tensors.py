@@ -16,7 +16,7 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 
 
-def save_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
+def save_tensors(path: Path, tensors: Mapping[str, Array], about: Mapping[str, str] | None = None) -> None:
     """Write arrays to a safetensors file, then read it back and compare.
 
     safetensors 0.8.0 writes an array's memory as if it were in C order; a Fortran-ordered array, as scikit-learn's
@@ -29,6 +29,8 @@ def save_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
         File to write.
     tensors : mapping of str to ndarray
         Any memory order; copied, never changed.
+    about : mapping of str to str, optional
+        Metadata, which :func:`load_about` gives back.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Array]) -> None:
     from safetensors.numpy import save_file
 
     ordered = {name: np.ascontiguousarray(array) for name, array in sorted(tensors.items())}
-    save_file(ordered, path)
+    save_file(ordered, path, None if about is None else dict(about))
     path.chmod(0o644)  # safetensors makes it private; an artifact is copied, packed and read by others
     written = load_tensors(path)
     for name, array in ordered.items():
@@ -72,9 +74,17 @@ def load_tensors(path: Path) -> dict[str, Array]:
     try:
         return dict(load_file(path))
     except FileNotFoundError as err:
-        raise ArtifactNotFoundError(f"{path} does not exist. Check the path of the artifact.") from err
+        raise ArtifactNotFoundError(f"{path} does not exist. Check the path.") from err
     except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as err:  # the last two: a type that numpy lacks
         raise ArtifactCorruptError(f"{path} is not a readable safetensors file. Fetch or build the artifact again.") from err
+
+
+def load_about(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file that :func:`load_tensors` could read; empty when it has none."""
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        return dict(file.metadata() or {})
 
 
 def float_tensor(tensors: Mapping[str, Any], name: str, where: str, stored: str = "float32") -> FloatArray:

@@ -1,14 +1,16 @@
 """The firewall as a scikit-learn classifier."""
 
 import inspect
+import json
 import pickle
 import warnings
 
 import numpy as np
 import pytest
 
-from alknet_firewall import ArtifactNotFoundError, FirewallClassifier, InvalidInputError
+from alknet_firewall import ArtifactCorruptError, ArtifactNotFoundError, FirewallClassifier, InvalidInputError
 from alknet_firewall.firewall import BATCH_TOLERANCE
+from alknet_firewall.tensors import load_about, load_tensors, save_tensors
 
 sklearn = pytest.importorskip("sklearn")
 
@@ -216,6 +218,82 @@ def test_a_pickle_is_not_used_with_another_artifact(fitted):
     other.artifact_ = "small@ffffffffffff"
     with pytest.raises(InvalidInputError, match="was fitted on small@ffffffffffff"):
         other.predict(TEXTS[:1])
+
+
+# On disk, without pickle
+
+
+@pytest.mark.parametrize("names", [(0, 1), (False, True), (-1.0, 2.0), ("benign", "attack")])
+def test_what_was_fitted_is_kept_without_pickle(names, fitted, tmp_path):
+    classifier = clone(fitted).set_params(threshold=0.4).fit(TEXTS[FEW], [names[label] for label in LABELS[FEW]])
+    classifier.save(tmp_path / "kept.safetensors")
+    assert (tmp_path / "kept.safetensors").stat().st_size < 5_000
+    loaded = FirewallClassifier.load(tmp_path / "kept.safetensors", threads=1)
+    assert loaded.get_params() == classifier.get_params()
+    assert (loaded.penalty_, loaded.attack_, loaded.artifact_) == (1.0, names[1], fitted.artifact_)
+    assert loaded.classes_.dtype == classifier.classes_.dtype
+    np.testing.assert_array_equal(loaded.predict(TEXTS[:4]), classifier.predict(TEXTS[:4]))
+    np.testing.assert_array_equal(loaded.decision_function(TEXTS[:4]), classifier.decision_function(TEXTS[:4]))
+
+
+def test_a_file_that_is_there_is_replaced_whole(fitted, shipped, tmp_path, monkeypatch):
+    path = tmp_path / "kept.safetensors"
+    fitted.save(path)
+    shipped.save(path)
+    assert FirewallClassifier.load(path).penalty_ is None
+    before = path.read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("alknet_firewall.kept.save_tensors", full)
+    with pytest.raises(InvalidInputError, match="No space left"):
+        fitted.save(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_is_saved_before_it_is_fitted(tmp_path):
+    with pytest.raises(NotFittedError):
+        FirewallClassifier().save(tmp_path / "kept")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_not_there_is_said(shipped, tmp_path):
+    with pytest.raises(InvalidInputError, match=r"No such file or directory\. Name another file"):
+        shipped.save(tmp_path / "none" / "kept")
+    with pytest.raises(ArtifactNotFoundError, match=r"does not exist\. Check the path"):
+        FirewallClassifier.load(tmp_path / "none")
+
+
+def test_a_kept_classifier_is_not_used_with_another_artifact(fitted, tmp_path):
+    other = pickle.loads(pickle.dumps(fitted))
+    other.artifact_ = "small@ffffffffffff"
+    other.save(tmp_path / "kept")
+    with pytest.raises(InvalidInputError, match="was fitted on small@ffffffffffff"):
+        FirewallClassifier.load(tmp_path / "kept")
+    with pytest.raises(ArtifactNotFoundError):
+        FirewallClassifier.load(tmp_path / "kept", artifact=tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "change", ["schema_version", "origin", "penalty", "classes", "class_type", "parameters", "metadata", "tensor", "pickle"]
+)
+def test_what_is_no_saved_classifier_is_refused(change, shipped, tmp_path):
+    path = tmp_path / "kept"
+    shipped.save(path)
+    tensors, about = load_tensors(path), json.loads(load_about(path)["classifier"])
+    if change == "pickle":
+        path.write_bytes(pickle.dumps(shipped))
+    elif change == "metadata":
+        save_tensors(path, tensors)
+    elif change == "tensor":
+        save_tensors(path, {**tensors, "weights": tensors["weights"][:-1]}, {"classifier": json.dumps(about)})
+    else:
+        bad = {"classes": ["yes", "no"], "class_type": "O", "parameters": {"origin": "prompt"}, "penalty": -1.0, "origin": "web"}
+        save_tensors(path, tensors, {"classifier": json.dumps({**about, change: bad.get(change, 99)})})
+    with pytest.raises(ArtifactCorruptError, match=r"schema_version 99|is no classifier that was saved|has shape"):
+        FirewallClassifier.load(path)
 
 
 def test_it_works_in_a_pipeline_a_grid_search_and_cross_validation():

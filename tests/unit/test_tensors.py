@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from alknet_firewall import ArtifactCorruptError, ArtifactNotFoundError
-from alknet_firewall.tensors import load_tensors, save_tensors
+from alknet_firewall.tensors import load_about, load_tensors, save_tensors
 
 COUNTING = np.arange(24, dtype=np.float32).reshape(4, 6)
 CUBE = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
@@ -77,9 +77,15 @@ def test_a_file_that_does_not_read_back_equal_is_an_error(tmp_path, monkeypatch)
     import safetensors.numpy
 
     save = safetensors.numpy.save_file
-    monkeypatch.setattr(safetensors.numpy, "save_file", lambda tensors, path: save({k: v * 0 for k, v in tensors.items()}, path))
+    monkeypatch.setattr(safetensors.numpy, "save_file", lambda tensors, path, _: save({k: v * 0 for k, v in tensors.items()}, path))
     with pytest.raises(ArtifactCorruptError, match=r"x\.safetensors: tensor a does not read back"):
         save_tensors(tmp_path / "x.safetensors", {"a": COUNTING})
+
+
+@pytest.mark.parametrize("about", [None, {}, {"made": "für \n dich"}])
+def test_what_is_said_about_the_arrays_comes_back(about, tmp_path):
+    save_tensors(tmp_path / "x", {"a": COUNTING}, about)
+    assert load_about(tmp_path / "x") == (about or {})
 
 
 def test_a_missing_file_is_named(tmp_path):
