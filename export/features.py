@@ -19,6 +19,7 @@ from alknet_firewall.artifact import MODEL_FILE
 from alknet_firewall.bags import known_labels, renumbered
 from alknet_firewall.firewall import Firewall
 from alknet_firewall.reader import Segment
+from alknet_firewall.replacing import replacing
 from alknet_firewall.tensors import Array, FloatArray, IntArray, load_tensors, save_tensors
 from alknet_firewall.verdict import PLAIN
 from export.data import Example
@@ -155,9 +156,8 @@ def _keep(path: Path, features: FeatureSet) -> None:
 def save_whole(path: Path, tensors: Mapping[str, Array]) -> None:
     """Write arrays to a safetensors file, which has its name only when it is whole; its folder is made where there is none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    save_tensors(new, tensors)
-    new.replace(path)
+    with replacing(path) as new:
+        save_tensors(new, tensors)
 
 
 def _kept(path: Path) -> FeatureSet:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from alknet_firewall.replacing import replacing
 from alknet_firewall.tensors import load_tensors, save_tensors
 from export.train.model import Model
 
@@ -37,9 +38,8 @@ def save_checkpoint(folder: Path, model: Model, optimizer: Any, progress: Progre
         for moment in MOMENTS:
             tensors[f"{moment}.{name}"] = optimizer.state[parameter][moment]
     steps = {float(state["step"]) for state in optimizer.state.values()}
-    new = folder / f"{TENSORS_FILE}.new"
-    save_tensors(new, {name: value.cpu().numpy() for name, value in tensors.items()})
-    new.replace(folder / TENSORS_FILE)
+    with replacing(folder / TENSORS_FILE) as new:
+        save_tensors(new, {name: value.cpu().numpy() for name, value in tensors.items()})
     (folder / STATE_FILE).write_text(json.dumps({**asdict(progress), "step": max(steps)}) + "\n", encoding="utf-8")
 
 

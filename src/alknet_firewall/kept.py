@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
 from alknet_firewall.estimating import check_labels, check_penalty
+from alknet_firewall.replacing import replacing
 from alknet_firewall.tensors import FloatArray, float_tensor, load_about, load_tensors, save_tensors
 from alknet_firewall.text import check_origin, check_threshold
 from alknet_firewall.verdict import Origin
@@ -69,15 +69,11 @@ def write_kept(path: Path, kept: Kept) -> None:
         "class_type": kept.classes.dtype.str,
         "parameters": kept.parameters,
     }
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
-        beside.touch(exist_ok=False)  # an error of the system's names what is wrong better than one of safetensors'
-        save_tensors(beside, {"weights": kept.weights, "bias": kept.bias}, {ABOUT: json.dumps(said)})
-        beside.replace(path)
+        with replacing(path) as new:
+            save_tensors(new, {"weights": kept.weights, "bias": kept.bias}, {ABOUT: json.dumps(said)})
     except OSError as err:
         raise InvalidInputError(f"{path}: cannot be written: {err.strerror or type(err).__name__}. Name another file.") from err
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def read_kept(path: Path) -> Kept:
@@ -95,9 +91,8 @@ def read_kept(path: Path) -> Kept:
         version = said["schema_version"]
         weights, bias = (float_tensor(tensors, name, str(path)) for name in ("weights", "bias"))
         classes = np.array(said["classes"], np.dtype(said["class_type"]))
-        asked, origin, penalty = said["parameters"], check_origin(said["origin"]), said["penalty"]
+        asked, origin, penalty = said["parameters"], check_origin(said["origin"]), _used(said["penalty"])
         check_labels(classes)
-        check_penalty(penalty if penalty is None else float(penalty))
         check_origin(asked["origin"])
         check_penalty(asked["penalty"])
         if asked["threshold"] is not None:
@@ -111,3 +106,11 @@ def read_kept(path: Path) -> Kept:
             f"{path} has schema_version {version}; this version of alknet-firewall reads {KEPT_SCHEMA_VERSION}. Update it."
         )
     return kept
+
+
+def _used(penalty: object) -> float | None:
+    """The penalty that was used, when it is one: what was asked for may be "auto", what was used is a number or None."""
+    used = check_penalty(penalty)
+    if isinstance(used, str):
+        raise InvalidInputError("The penalty that was used must be a number above 0, or None.")
+    return used

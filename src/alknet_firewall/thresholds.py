@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from alknet_firewall.errors import ArtifactCorruptError, InvalidInputError
+from alknet_firewall.replacing import replacing
 from alknet_firewall.schema import parse
 from alknet_firewall.text import check_origin, check_threshold
 from alknet_firewall.verdict import Origin
@@ -111,11 +110,12 @@ def save_thresholds(path: str | Path, artifact: str, thresholds: Mapping[Origin,
         If what is there is no file of thresholds or one of another artifact, or the file cannot be written.
     """
     try:
-        path = Path(path).resolve()  # a link stays one
+        path = Path(path).resolve()  # the folder that is held is the file's, not a link's
         with _alone(path):
             kept = load_thresholds(path, artifact) if path.exists() else {}
             document = ThresholdsFile(THRESHOLDS_SCHEMA_VERSION, artifact, {str(o): own for o, own in {**kept, **thresholds}.items()})
-            _replace(path, json.dumps(asdict(document), indent=2, sort_keys=True) + "\n")
+            with replacing(path) as new:
+                new.write_text(json.dumps(asdict(document), indent=2, sort_keys=True) + "\n", encoding="utf-8")
     except OSError as err:
         raise InvalidInputError(f"{path}: cannot be written: {err.strerror or type(err).__name__}. Name another file.") from err
 
@@ -138,20 +138,6 @@ def _alone(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(folder)
-
-
-def _replace(path: Path, content: str) -> None:
-    """Write a file that a reader sees whole, the old one or the new one, with the permissions that it had."""
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        with beside.open("x", encoding="utf-8") as stream:
-            if path.exists():
-                shutil.copymode(path, beside)
-            stream.write(content)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def _read(path: Path) -> ThresholdsFile:

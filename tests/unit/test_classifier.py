@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import os
 import pickle
 import warnings
 
@@ -253,6 +254,17 @@ def test_a_file_that_is_there_is_replaced_whole(fitted, shipped, tmp_path, monke
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(os.name != "posix", reason="permissions and links of POSIX")
+def test_permissions_and_links_stay_what_they_were(shipped, tmp_path):
+    path, link = tmp_path / "kept", tmp_path / "link"
+    shipped.save(path)
+    path.chmod(0o600)
+    link.symlink_to(path)
+    shipped.save(link)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert link.is_symlink()
+
+
 def test_nothing_is_saved_before_it_is_fitted(tmp_path):
     with pytest.raises(NotFittedError):
         FirewallClassifier().save(tmp_path / "kept")
@@ -293,6 +305,16 @@ def test_what_is_no_saved_classifier_is_refused(change, shipped, tmp_path):
         bad = {"classes": ["yes", "no"], "class_type": "O", "parameters": {"origin": "prompt"}, "penalty": -1.0, "origin": "web"}
         save_tensors(path, tensors, {"classifier": json.dumps({**about, change: bad.get(change, 99)})})
     with pytest.raises(ArtifactCorruptError, match=r"schema_version 99|is no classifier that was saved|has shape"):
+        FirewallClassifier.load(path)
+
+
+@pytest.mark.parametrize("penalty", ["auto", "3.0", True])
+def test_the_penalty_that_was_used_is_a_number_or_none(penalty, shipped, tmp_path):
+    path = tmp_path / "kept"
+    shipped.save(path)
+    about = json.loads(load_about(path)["classifier"])
+    save_tensors(path, load_tensors(path), {"classifier": json.dumps({**about, "penalty": penalty})})
+    with pytest.raises(ArtifactCorruptError, match="is no classifier that was saved"):
         FirewallClassifier.load(path)
 
 
